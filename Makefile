@@ -1,0 +1,46 @@
+# The only task runner. `make` alone lists what there is.
+# A line `name: ... ## what it does | what it needs | how long it takes` is its own help;
+# a target of more than three lines becomes a script in scripts/.
+
+PYTHON ?= python3
+python := .venv/bin/python
+.DEFAULT_GOAL := help
+.PHONY: help check test test-engines demo up token lock goldens clean dev engine
+
+help: ## This list | - | -
+	@awk -F' *## *|[:|] *' '/^[a-z-]+:.*##/ {n = split($$0, part, / *(##|\|) */); \
+	  printf "  %-13s %-66s %-22s %s\n", $$1, part[2], part[3], part[4]}' $(MAKEFILE_LIST)
+	@echo "The first run installs 118 packages into .venv and .venv-engine: about a minute."
+
+check: dev ## Format, lint, types, imports, YAML, requirements, hygiene | Python 3.11+ | 10 s
+	@scripts/check.sh
+
+test: dev engine ## Tests with coverage; ARGS='-k name' for some of them | Python 3.11+ | 1 min
+	@scripts/test.sh $(ARGS)
+
+test-engines: dev ## Contract suites on DynamoDB Local and ElasticMQ | Java 17+, Maven | 1 min
+	@scripts/test-engines.sh $(ARGS)
+
+demo: dev engine ## Main job, proven. ONCE=1 leaves, MESSAGES=file, POISON=1 | Python 3.11+ | 30 s
+	@exec $(python) -m tenantry_local demo
+
+up: dev engine ## All tiers on this machine, until Ctrl-C | Python 3.11+ | 5 s
+	@exec $(python) -m tenantry_local up
+
+token: dev ## A token of a tenant of what runs: TENANT=acme | `make up` or demo | -
+	@: $${TENANT:?name one: make token TENANT=acme}
+	@exec $(python) -m tenantry_local token "$$TENANT"
+
+lock: ## Resolve anew and write requirements/*.txt | uv | 10 s
+	@scripts/lock.sh
+
+goldens: dev ## Write the committed samples that tests compare with; not in CI | Python 3.11+ | 10 s
+	@scripts/goldens.sh
+
+clean: ## Remove environments, caches, logs and run folders | - | -
+	@rm -rf .venv .venv-engine .tenantry .coverage .coverage.* .hypothesis .*_cache dist
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+dev engine:
+	@command -v "$(PYTHON)" >/dev/null || { echo "$(PYTHON): not found; install Python 3.11 or later, or name one: make PYTHON=..." >&2; exit 2; }
+	@"$(PYTHON)" scripts/bootstrap.py $@

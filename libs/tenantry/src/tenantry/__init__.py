@@ -1,0 +1,1 @@
+"""What Tenantry's services share. It knows neither of them."""

@@ -1,0 +1,1 @@
+"""Tenantry on a laptop: embedded engine, tenants, services, router, and a proof."""

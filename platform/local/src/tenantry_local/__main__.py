@@ -1,0 +1,174 @@
+"""`python -m tenantry_local`: up, token, demo."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import signal
+import sys
+from collections.abc import Coroutine
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Final
+
+from tenantry_local import issuer
+from tenantry_local.demo import DemoOptions, run_demo
+from tenantry_local.laptop import Laptop
+from tenantry_local.model import ENVIRONMENT, REGION, LaptopError
+from tenantry_local.paths import RUN_DIR, last_run
+from tenantry_local.resources import REGISTRY_TABLE
+
+_INTERRUPTED: Final = 130
+
+
+def main() -> None:
+    """Run one command; errors are one line on standard error and a status."""
+    arguments = _parser().parse_args()
+    try:
+        sys.exit(_run(arguments))
+    except LaptopError as error:
+        sys.stderr.write(f"{error}\n")
+        if error.status == 1:
+            sys.stderr.write(f"the logs of this run are in {last_run(_run_dir(arguments))}\n")
+        sys.exit(error.status)
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    if arguments.command == "token":
+        sys.stdout.write(f"{_token(_run_dir(arguments), arguments.tenant)}\n")
+        return 0
+    ports = {"engine_port": arguments.engine_port, "router_port": arguments.router_port}
+    if arguments.command == "up":
+        return _until_signal(_up(arguments.run_dir, as_json=arguments.json, **ports), stopped=0)
+    options = DemoOptions(
+        messages=arguments.messages,
+        once=arguments.once,
+        poison=arguments.poison,
+        laptop={"run_dir": arguments.run_dir, **ports},
+    )
+    return _until_signal(run_demo(options), stopped=_INTERRUPTED)
+
+
+def _until_signal(work: Coroutine[Any, Any, int], *, stopped: int) -> int:
+    """Run until the work ends or a signal cancels it; further signals do nothing."""
+
+    async def run() -> int:
+        task = asyncio.ensure_future(work)
+        loop = asyncio.get_running_loop()
+        cancelled = False
+
+        def on_signal() -> None:
+            nonlocal cancelled
+            if not cancelled:
+                cancelled = True
+                task.cancel()
+
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, on_signal)
+        try:
+            return await task
+        except asyncio.CancelledError:
+            return stopped
+
+    return asyncio.run(run())
+
+
+async def _up(run_dir: Path | None, *, as_json: bool, **ports: int) -> int:
+    async with Laptop.up(run_dir=run_dir, **ports) as laptop:
+        if as_json:
+            text = json.dumps(describe(laptop), default=str)
+        else:
+            lines = [f"router  {laptop.router_url}", f"engine  {laptop.engine_url}"]
+            lines += [f"logs    {laptop.run_dir}", "Ctrl-C ends it."]
+            text = "\n".join(lines)
+        sys.stdout.write(f"{text}\n")
+        sys.stdout.flush()
+        await asyncio.Event().wait()
+    return 0
+
+
+def describe(laptop: Laptop) -> dict[str, Any]:
+    """Everything that a client of a laptop needs, but no secret: those are in files."""
+    return {
+        "router_url": laptop.router_url,
+        "engine_url": laptop.engine_url,
+        "region": REGION,
+        "run_dir": laptop.run_dir,
+        "environment": ENVIRONMENT,
+        "registry_table": REGISTRY_TABLE,
+        "issuer": issuer.ISSUER,
+        "audience": issuer.AUDIENCE,
+        "jwks": laptop.jwks,
+        "pools": {name: asdict(pool) for name, pool in laptop.pools.items()},
+        "tenants": {name: asdict(tenant) for name, tenant in laptop.tenants.items()},
+        "instances": [
+            asdict(instance) | {"url": instance.url, "private_url": instance.private_url}
+            for instance in laptop.instances
+        ],
+    }
+
+
+def _token(run_dir: Path, tenant_id: str) -> str:
+    known = sorted(path.name.removeprefix("token-") for path in run_dir.glob("token-*"))
+    if not known:
+        msg = f"no laptop runs in {run_dir}: `make up` or `make demo` starts one"
+        raise LaptopError(msg, status=2)
+    if tenant_id not in known:
+        msg = f"no tenant {tenant_id!r} lives here, only {', '.join(known)}"
+        raise LaptopError(msg, status=2)
+    return issuer.Issuer.load(run_dir).token(tenant_id)
+
+
+def _run_dir(arguments: argparse.Namespace) -> Path:
+    return arguments.run_dir or RUN_DIR
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m tenantry_local", description="Tenantry on this machine."
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    up = commands.add_parser("up", help="start everything, and run until Ctrl-C")
+    up.add_argument("--json", action="store_true", help="say where it is as one line of JSON")
+    token = commands.add_parser("token", help="print a token of a tenant's")
+    token.add_argument("tenant")
+    demo = commands.add_parser("demo", help="send messages through all tiers and prove them")
+    demo.add_argument(
+        "--messages",
+        type=Path,
+        default=_path_or_none(os.environ.get("MESSAGES")),
+        help="JSON lines to send (MESSAGES)",
+    )
+    demo.add_argument(
+        "--once", action="store_true", default=_is_set("ONCE"), help="leave at the end (ONCE=1)"
+    )
+    demo.add_argument(
+        "--poison", action="store_true", default=_is_set("POISON"), help="also bad ones (POISON=1)"
+    )
+    for command in (up, token, demo):
+        command.add_argument("--run-dir", type=Path, help="where keys, tokens and logs are")
+    for command in (up, demo):
+        command.add_argument("--engine-port", type=_port, default=0, help="0: a free one")
+        command.add_argument("--router-port", type=_port, default=0, help="0: a free one")
+    return parser
+
+
+def _port(text: str) -> int:
+    port = int(text)
+    if not 0 <= port <= 65_535:  # noqa: PLR2004 - what a port is
+        raise ValueError
+    return port
+
+
+def _is_set(name: str) -> bool:
+    return os.environ.get(name, "") not in {"", "0"}
+
+
+def _path_or_none(text: str | None) -> Path | None:
+    return Path(text) if text else None
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,301 @@
+"""A whole Tenantry on one machine: what the demo, tests and load tests start.
+
+async with Laptop.up() as laptop:
+    client.post(f"{laptop.router_url}/messages", headers={
+        "tenantID": "acme", "Authorization": f"Bearer {laptop.token('acme')}"}, …)
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal as signals
+from collections.abc import AsyncGenerator, Iterable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Final
+
+from tenantry.registry import Placement, Tier
+from tenantry.tenant_id import parse_tenant_id
+
+from tenantry_local.clients import Engine
+from tenantry_local.engine import engine_python, start_engine
+from tenantry_local.issuer import Issuer
+from tenantry_local.model import (
+    CONSUMER,
+    DEFAULT_POOL,
+    DEFAULT_TENANTS,
+    HOST,
+    PRODUCER,
+    Instance,
+    LaptopError,
+    Options,
+    Pool,
+    Resources,
+    Tenant,
+    TenantSpec,
+)
+from tenantry_local.page import render_page
+from tenantry_local.paths import run_directory
+from tenantry_local.processes import Process, Processes, free_port, is_free
+from tenantry_local.resources import ResourceMaker
+from tenantry_local.router import Router
+from tenantry_local.services import Services
+
+#: Bounds of stopping, in seconds: services in parallel, then the engine.
+_SERVICES_STOP_SECONDS: Final = 3.6
+_ENGINE_STOP_SECONDS: Final = 0.4
+
+
+class Laptop:
+    """Engine, registry, pools, tenants, services and router, until the block ends."""
+
+    def __init__(
+        self,
+        *,
+        engine: Engine,
+        issuer: Issuer,
+        services: Services,
+        options: Options,
+        run_dir: Path,
+    ) -> None:
+        self.run_dir = run_dir
+        self.engine = engine
+        self.router_port = 0
+        self._maker = ResourceMaker(engine, options)
+        self._issuer = issuer
+        self._services = services
+        self._options = options
+        self._tenants: dict[str, Tenant] = {}
+        self._placements: dict[str, Placement] = {}
+        self._pools: dict[str, Resources] = {}
+
+    @classmethod
+    @asynccontextmanager
+    async def up(
+        cls, tenants: Iterable[TenantSpec] = DEFAULT_TENANTS, **options: Any
+    ) -> AsyncGenerator[Laptop, None]:
+        """A laptop with these tenants, when all of it is ready; `Options` says what can be set.
+
+        Raises:
+            LaptopError: It cannot be started, and why. Logs are in `last-run`.
+        """
+        settings = Options(**options)
+        engine_python()  # before anything is made
+        engine_port = _port(settings.engine_port, "the engine")
+        if settings.router_port:
+            _port(settings.router_port, "the router")
+        async with AsyncExitStack() as stack:
+            run_dir = stack.enter_context(run_directory(settings.run_dir))
+            processes = Processes()
+            stack.callback(processes.close)
+            issuer = await asyncio.to_thread(Issuer.create, run_dir)
+            engine_process = await start_engine(processes, engine_port, run_dir)
+            stack.push_async_callback(
+                processes.stop, [engine_process], seconds=_ENGINE_STOP_SECONDS
+            )
+            engine_url = f"http://{HOST}:{engine_port}"
+            engine = await Engine.connect(engine_url, stack)
+            services = Services(
+                processes, settings, run_dir, settings.endpoint_url or engine_url, issuer.jwks
+            )
+            stack.push_async_callback(_stop_services, processes, engine_process)
+            laptop = cls(
+                engine=engine,
+                issuer=issuer,
+                services=services,
+                options=settings,
+                run_dir=run_dir,
+            )
+            router = Router(laptop, laptop._page)
+            stack.push_async_callback(router.close)
+            await laptop._populate(tuple(tenants))
+            laptop.router_port = await router.start(settings.router_port)
+            yield laptop
+
+    @property
+    def router_url(self) -> str:
+        """Where clients send everything."""
+        return f"http://{HOST}:{self.router_port}"
+
+    @property
+    def engine_url(self) -> str:
+        """The AWS endpoint."""
+        return self.engine.url
+
+    @property
+    def jwks(self) -> Path:
+        """The issuer's public keys, as a file."""
+        return self._issuer.jwks
+
+    @property
+    def tenants(self) -> Mapping[str, Tenant]:
+        """Every tenant that lives here, by id."""
+        return MappingProxyType(self._tenants)
+
+    @property
+    def pools(self) -> Mapping[str, Pool]:
+        """Every pool, by name."""
+        return {
+            name: Pool(
+                name,
+                resources,
+                tuple(t.tenant_id for t in self._tenants.values() if t.pool == name),
+            )
+            for name, resources in self._pools.items()
+        }
+
+    @property
+    def instances(self) -> tuple[Instance, ...]:
+        """Every service process, as it stands now."""
+        return self._services.instances
+
+    def instance(self, instance: str, service: str) -> Instance:
+        """One of them.
+
+        Raises:
+            LaptopError: There is none of this name.
+        """
+        for found in self.instances:
+            if (found.instance, found.service) == (instance, service):
+                return found
+        msg = f"{instance} has no {service} here"
+        raise LaptopError(msg)
+
+    def token(self, tenant_id: str) -> str:
+        """A token of this tenant's, good for an hour."""
+        return self._issuer.token(tenant_id)
+
+    def find(self, tenant_id: str) -> Tenant | None:
+        """The tenant, if it lives here."""
+        return self._tenants.get(tenant_id)
+
+    def address(self, instance: str, service: str) -> str:
+        """Where an instance listens, whether it runs or not."""
+        return self._services.address(instance, service)
+
+    async def add_tenant(
+        self, tenant_id: str, tier: Tier, pool: str | None = None, **placement: Any
+    ) -> Tenant:
+        """Place a tenant and start what its tier owns; a pool that is new is opened.
+
+        Args:
+            tenant_id: Of a tenant that does not live here.
+            tier: Basic and advanced tenants take `pool`, or `pool-1`.
+            pool: None for a premium tenant.
+            placement: Fields of `tenantry.registry.Placement` to set otherwise.
+
+        Raises:
+            LaptopError: The id is not one or is taken, or something did not start.
+        """
+        await self._place(TenantSpec(tenant_id, tier, pool), placement)
+        await self._services.wait_ready()
+        return self._tenants[tenant_id]
+
+    async def remove_tenant(self, tenant_id: str) -> None:
+        """Offboard a tenant: it is refused from now on, and what it owned is gone.
+
+        What a basic tenant stored stays in its pool's table.
+
+        Raises:
+            LaptopError: It does not live here.
+        """
+        tenant = self._tenants.pop(tenant_id, None)
+        if tenant is None:
+            msg = f"no tenant {tenant_id} lives here"
+            raise LaptopError(msg)
+        await self._maker.offboard(self._placements.pop(tenant_id))
+        await asyncio.to_thread(tenant.token_file.unlink, missing_ok=True)
+        if tenant.tier != "basic":
+            await self._services.remove(tenant_id)
+            await self._maker.remove(
+                Resources(tenant.queue_url, tenant.dead_letter_queue_url, tenant.table_name)
+            )
+
+    async def kill(
+        self, instance: str, service: str, signal: signals.Signals = signals.SIGKILL
+    ) -> None:
+        """Send a signal to a service; SIGKILL, SIGTERM and SIGINT wait for its end."""
+        await self._services.kill(instance, service, signal)
+
+    async def restart(self, instance: str, service: str) -> None:
+        """Start a service again, on its old ports, and wait until it is ready."""
+        await self._services.restart(instance, service)
+
+    async def _populate(self, tenants: tuple[TenantSpec, ...]) -> None:
+        await self._maker.make_registry()
+        for spec in tenants:
+            await self._place(spec, {})
+        await self._services.wait_ready()
+
+    async def _place(self, spec: TenantSpec, overrides: Mapping[str, Any]) -> None:
+        try:
+            tenant_id = parse_tenant_id(spec.tenant_id)
+        except ValueError as error:
+            msg = f"{spec.tenant_id!r}: {error}"
+            raise LaptopError(msg, status=2) from None
+        if tenant_id in self._tenants:
+            msg = f"a tenant {tenant_id} lives here already"
+            raise LaptopError(msg, status=2)
+        pool = None if spec.tier == "premium" else spec.pool or DEFAULT_POOL
+        if pool is not None and pool not in self._pools:
+            self._pools[pool] = resources = await self._maker.make(pool)
+            self._services.launch(pool, PRODUCER, "basic", resources)
+            self._services.launch(pool, CONSUMER, "basic", resources)
+        if spec.tier == "basic":
+            assert pool is not None  # noqa: S101 - only a premium tenant has none
+            resources = self._pools[pool]
+        else:
+            resources = await self._maker.make(tenant_id)
+        placement = Placement(
+            **{
+                "tenant_id": tenant_id,
+                "tier": spec.tier,
+                "pool": pool,
+                "queue_url": resources.queue_url,
+                "table_name": resources.table_name,
+                "max_message_bytes": self._options.max_message_bytes,
+                "rate": self._options.rate,
+                **overrides,
+            }
+        )
+        placement = await self._maker.register(placement)
+        if spec.tier != "basic":
+            self._services.launch(tenant_id, CONSUMER, spec.tier, resources)
+        if spec.tier == "premium":
+            self._services.launch(tenant_id, PRODUCER, spec.tier, resources)
+        token_file = self.run_dir / f"token-{tenant_id}"
+        self._issuer.write_header_file(token_file, tenant_id)
+        self._placements[tenant_id] = placement
+        self._tenants[tenant_id] = Tenant(
+            tenant_id=tenant_id,
+            tier=spec.tier,
+            pool=pool,
+            producer=pool or tenant_id,
+            consumer=pool if spec.tier == "basic" and pool else tenant_id,
+            queue_url=placement.queue_url,
+            dead_letter_queue_url=resources.dead_letter_queue_url,
+            table_name=placement.table_name,
+            token_file=token_file,
+        )
+
+    async def _page(self) -> str:
+        return await render_page(
+            self.engine, self._tenants.values(), self.instances, self.router_port
+        )
+
+
+def _port(wanted: int, whose: str) -> int:
+    if not wanted:
+        return free_port()
+    if not is_free(wanted):
+        msg = f"port {wanted} is taken: {whose} cannot listen on {HOST}:{wanted}"
+        raise LaptopError(msg, status=2)
+    return wanted
+
+
+async def _stop_services(processes: Processes, engine: Process) -> None:
+    await processes.stop(
+        [process for process in processes.running if process is not engine],
+        seconds=_SERVICES_STOP_SECONDS,
+    )

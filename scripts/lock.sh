@@ -1,0 +1,16 @@
+#!/bin/sh
+# Resolves every requirement anew and writes requirements/*.txt: pins with hashes, no addresses.
+# uv.lock records where each file was found, so it stays out of the repository.
+set -eu
+cd "$(dirname "$0")/.."
+uv=${UV:-uv}
+export UV_CUSTOM_COMPILE_COMMAND="make lock" UV_PYTHON_DOWNLOADS=never
+"$uv" lock --quiet "$@"
+for service in producer consumer; do
+  "$uv" export --quiet --frozen --no-dev --no-emit-workspace --package "tenantry-$service" \
+    --format requirements-txt --output-file "requirements/$service.txt"
+done
+"$uv" export --quiet --frozen --only-group dev --no-emit-workspace \
+  --format requirements-txt --output-file requirements/dev.txt
+"$uv" pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+  --no-emit-index-url --no-emit-find-links requirements/engine.in --output-file requirements/engine.txt

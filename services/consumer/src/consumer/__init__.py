@@ -1,0 +1,1 @@
+"""Stores tenants' messages from their queues, and serves reads."""

@@ -1,0 +1,438 @@
+"""The loop: receive, write, delete; stop by draining.
+
+Receives are spent on messages only. While nothing can be written for a reason that is no
+message's, nothing is received either: what is in hand is kept invisible, and one batch probes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections import deque
+from collections.abc import Coroutine, Sequence
+from contextlib import suppress
+from datetime import datetime
+from typing import Final, Literal
+
+import structlog
+from opentelemetry import trace
+
+from consumer.batch import BatchResult, process_batch
+from consumer.forwarding import Places
+from consumer.hand import Hand, Held
+from consumer.heartbeat import Heartbeat
+from consumer.queue import Delivery, Forwarder, Queue, QueueUnavailableError
+from consumer.repository import MessageRepository
+from consumer.settings import Settings
+from tenantry.contract import decode, now
+from tenantry.errors import InvalidMessageError, MalformedBodyError
+from tenantry.health import Health
+from tenantry.limits import PARTIQL_BATCH_STATEMENTS, SQS_BATCH_ENTRIES
+from tenantry.metrics import ConsumerMetrics
+from tenantry.telemetry import MESSAGING_SYSTEM, extract
+
+log = structlog.get_logger()
+
+Cause = Literal["store", "registry"]
+
+#: Back-off of a poll, a probe or a lane, in seconds: doubled, with jitter.
+FIRST_BACKOFF_SECONDS: Final = 0.2
+MOST_BACKOFF_SECONDS: Final = 20.0
+#: Of a lane whose partition is throttled.
+LANE_REST_SECONDS: Final = 0.5
+#: For how long a message whose tenant is not known stays away, by its receives: some four
+#: hours in all before it is a dead letter, which the registry's next writer can redrive.
+KEPT_FIRST_SECONDS: Final = 60
+KEPT_MOST_SECONDS: Final = 3_600
+DELETE_ATTEMPTS: Final = 3
+#: How long the loop may take to go round before the process is called stalled.
+STALLED_SECONDS: Final = 60.0
+TICK_SECONDS: Final = 1.0
+#: For the calls in flight when the drain is over.
+FINISH_SECONDS: Final = 2.0
+#: How long a message is held for a queue that does not take it, before it stays away.
+FORWARD_SECONDS: Final = 120.0
+
+
+class Poller:
+    """One queue's consumer."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        queue: Queue,
+        repository: MessageRepository,
+        forwarder: Forwarder,
+        places: Places,
+        metrics: ConsumerMetrics,
+        health: Health,
+        tracer: trace.Tracer | None = None,
+    ) -> None:
+        self._settings = settings
+        self._queue = queue
+        self._repository = repository
+        self._forwarder = forwarder
+        self._places = places
+        self._metrics = metrics
+        self._health = health
+        self._tracer = tracer
+        self.hand = Hand(most_messages=settings.hand_messages, most_bytes=settings.hand_bytes)
+        self.heartbeat = Heartbeat(
+            self.hand, queue, metrics, visibility_seconds=settings.visibility_seconds
+        )
+        self._stop = asyncio.Event()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._polls = 0
+        self._wanted_polls = 1
+        self._poll_not_before = 0.0
+        self._poll_backoff = FIRST_BACKOFF_SECONDS
+        self._writes = 0
+        self._blocked: Cause | None = None
+        self._probe_not_before = 0.0
+        self._probe_backoff = FIRST_BACKOFF_SECONDS
+        self._deletable: deque[tuple[Held, int]] = deque()
+        self._deletable_since = 0.0
+        self._deletes = 0
+
+    @property
+    def blocked(self) -> Cause | None:
+        """Why nothing is received; None while all is well."""
+        return self._blocked
+
+    def stop(self) -> None:
+        """Start no poll any more, and drain."""
+        self._stop.set()
+        self.hand.changed.set()
+
+    async def run(self) -> None:
+        """Consume until `stop`, then drain.
+
+        Raises:
+            Exception: What broke the loop, or one of its tasks; the process should end.
+        """
+        heartbeat = asyncio.create_task(self.heartbeat.run(), name="heartbeat")
+        try:
+            drain_until: float | None = None
+            while drain_until is None or (self.hand and time.monotonic() < drain_until):
+                self._health.beat("poller", at_least_every_seconds=STALLED_SECONDS)
+                if self._stop.is_set() and not self._polls and drain_until is None:
+                    drain_until = time.monotonic() + self._settings.drain_seconds
+                wake_at = self._go_round()
+                await self._wait(wake_at)
+                if heartbeat.done():
+                    heartbeat.result()
+            await self._finish()
+        finally:
+            self._health.retire("poller")
+            for task in (heartbeat, *self._tasks):
+                task.cancel()
+            await asyncio.gather(heartbeat, *self._tasks, return_exceptions=True)
+
+    # The loop
+
+    def _go_round(self) -> float:
+        """Start what is due; when to look again at the latest."""
+        clock = time.monotonic()
+        wake_at = clock + TICK_SECONDS
+        self.hand.changed.clear()
+        if not self._stop.is_set():
+            wake_at = min(wake_at, self._start_polls(clock))
+        wake_at = min(wake_at, self._start_writes(clock), self._start_deletes(clock))
+        self._metrics.hand_messages.set(len(self.hand))
+        self._metrics.hand_bytes.set(self.hand.bytes)
+        self._metrics.polls.set(self._polls)
+        return wake_at
+
+    async def _wait(self, until: float) -> None:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self.hand.changed.wait(), max(0, until - time.monotonic()))
+        for task in [task for task in self._tasks if task.done()]:
+            self._tasks.discard(task)
+            task.result()  # a bug in one task ends the process, loudly
+
+    def _spawn(self, coroutine: Coroutine[object, object, None], name: str) -> None:
+        task = asyncio.create_task(coroutine, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(lambda _: self.hand.changed.set())
+
+    # Receiving
+
+    def _start_polls(self, clock: float) -> float:
+        if self._blocked:
+            if self.hand or clock < self._probe_not_before:
+                return clock + TICK_SECONDS
+            # Nothing is left to probe with: receive, and see.
+            self._set_blocked(None)
+        if clock < self._poll_not_before:
+            return self._poll_not_before
+        room = SQS_BATCH_ENTRIES * self._settings.max_message_bytes
+        while self._polls < self._wanted_polls and self.hand.reserve(SQS_BATCH_ENTRIES, room):
+            self._polls += 1
+            self._spawn(self._poll(room), "poll")
+        return clock + TICK_SECONDS
+
+    async def _poll(self, room: int) -> None:
+        try:
+            deliveries = await self._queue.receive(
+                SQS_BATCH_ENTRIES, wait_seconds=self._settings.wait_seconds
+            )
+        except QueueUnavailableError as error:
+            if self._poll_backoff == FIRST_BACKOFF_SECONDS:
+                log.warning("receive.failed", reason=error.detail)
+            self._wanted_polls = 1
+            self._poll_not_before = time.monotonic() + _jittered(self._poll_backoff)
+            self._poll_backoff = min(MOST_BACKOFF_SECONDS, 2 * self._poll_backoff)
+            deliveries = []
+        else:
+            self._poll_backoff = FIRST_BACKOFF_SECONDS
+            # A full poll says that there is more; an empty one that there is not.
+            if len(deliveries) == SQS_BATCH_ENTRIES:
+                self._wanted_polls = min(self._settings.polls, self._wanted_polls + 1)
+            elif not deliveries:
+                self._wanted_polls = max(1, self._wanted_polls - 1)
+        finally:
+            self._polls -= 1
+            self.hand.unreserve(SQS_BATCH_ENTRIES, room)
+        if deliveries:
+            await self._take_in_hand(deliveries)
+
+    async def _take_in_hand(self, deliveries: Sequence[Delivery]) -> None:
+        self._metrics.received.inc(len(deliveries))
+        oldest = min(delivery.sent_at for delivery in deliveries)
+        self._metrics.oldest_seconds.set(max(0, time.time() - oldest))
+        clock = time.monotonic()
+        held: list[Held] = []
+        bad: list[Delivery] = []
+        for delivery in deliveries:
+            try:
+                message = decode(delivery.body)
+            except (MalformedBodyError, InvalidMessageError) as error:
+                # The detail may quote the body: its kind and place are enough.
+                log.warning(
+                    "message.rejected",
+                    reason="malformed",
+                    kind=type(error).__name__,
+                    pointer=getattr(error, "pointer", None),
+                    receive_count=delivery.receive_count,
+                )
+                bad.append(delivery)
+            else:
+                visible_at = delivery.received_at + self._settings.visibility_seconds
+                held.append(Held(delivery, message, visible_at, clock))
+        self.hand.add(held)
+        if bad:
+            self._metrics.rejected.labels("malformed").inc(len(bad))
+            await self._queue.set_visibility(bad, self._settings.rejected_retry_seconds)
+
+    # Writing
+
+    def _start_writes(self, clock: float) -> float:
+        wake_at = clock + TICK_SECONDS
+        if self._blocked:
+            if self._writes:
+                return wake_at
+            if clock < self._probe_not_before:
+                return self._probe_not_before
+        while self._writes < (1 if self._blocked else self._settings.writes):
+            ready_at = self.hand.oldest_ready_at(clock)
+            if ready_at is None:
+                break
+            due_at = ready_at + self._settings.write_linger_seconds
+            full = self.hand.waiting >= PARTIQL_BATCH_STATEMENTS
+            if self._writes and not full and clock < due_at:
+                return min(wake_at, due_at)
+            batch = self.hand.take(clock)
+            if not batch:
+                break  # all that waits are copies of what is being written
+            self._writes += 1
+            self._spawn(self._write(batch), "write")
+        lane_at = self.hand.next_lane_at(clock)
+        return wake_at if lane_at is None else min(wake_at, lane_at)
+
+    async def _write(self, batch: list[Held]) -> None:
+        spans = self._spans(batch)
+        stored_at = now()
+        try:
+            result = await process_batch(
+                batch,
+                places=self._places,
+                repository=self._repository,
+                forwarder=self._forwarder,
+                stored_at=stored_at,
+            )
+        finally:
+            self._writes -= 1
+            self.hand.written(batch)
+            for span in spans:
+                span.end()
+        self._note_outage(result)
+        # One tenant's queue that is out of reach must not fill everybody's hand for ever.
+        patience = time.monotonic() - FORWARD_SECONDS
+        for held in result.unforwarded:
+            waited_long = held.delivery.received_at < patience
+            (result.kept if waited_long else result.delayed).append(held)
+        rested_at = time.monotonic() + _jittered(LANE_REST_SECONDS)
+        self.hand.put_back([*result.blocked, *result.unplaced])
+        self.hand.put_back(result.delayed, not_before=rested_at)
+        self._count(result, stored_at)
+        self._delete_later(result.settled())
+        await self._postpone(result)
+
+    def _note_outage(self, result: BatchResult) -> None:
+        """Stop receiving, or go on."""
+        cause: Cause | None = None
+        if result.unplaced:
+            cause = "registry"
+        elif result.blocked or (
+            # In a pool the lane rests instead: it is one tenant's partition, not everybody's.
+            result.delayed and not result.settled() and not self._settings.is_pool
+        ):
+            cause = "store"
+        if cause is None:
+            if self._blocked and result.settled():
+                log.info("consumer.unblocked", cause=self._blocked)
+                self._set_blocked(None)
+                self._probe_backoff = FIRST_BACKOFF_SECONDS
+            return
+        if self._blocked is None:
+            log.error("consumer.blocked", cause=cause)
+        self._set_blocked(cause)
+        self._probe_not_before = time.monotonic() + _jittered(self._probe_backoff)
+        self._probe_backoff = min(MOST_BACKOFF_SECONDS, 2 * self._probe_backoff)
+
+    def _set_blocked(self, cause: Cause | None) -> None:
+        self._blocked = cause
+        for one in ("store", "registry"):
+            self._metrics.blocked.labels(one).set(one == cause)
+
+    async def _postpone(self, result: BatchResult) -> None:
+        """What cannot be stored leaves the hand; SQS counts its receives."""
+        if result.rejected:
+            for held, reason in result.rejected:
+                self._metrics.rejected.labels(reason).inc()
+                log.warning(
+                    "message.rejected",
+                    reason=reason,
+                    tenant_id=held.message.tenant_id,
+                    message_id=held.message.message_id,
+                    receive_count=held.delivery.receive_count,
+                )
+            rejected = [held for held, _ in result.rejected]
+            self.hand.remove(rejected)
+            await self._queue.set_visibility(
+                [held.delivery for held in rejected], self._settings.rejected_retry_seconds
+            )
+        if result.kept:
+            self._metrics.kept.inc(len(result.kept))
+            self.hand.remove(result.kept)
+            for held in result.kept:
+                log.warning(
+                    "message.kept",
+                    reason="no queue takes it",
+                    tenant_id=held.message.tenant_id,
+                    message_id=held.message.message_id,
+                )
+                doubled = KEPT_FIRST_SECONDS * 2 ** (held.delivery.receive_count - 1)
+                await self._queue.set_visibility([held.delivery], min(KEPT_MOST_SECONDS, doubled))
+
+    def _count(self, result: BatchResult, stored_at: str) -> None:
+        for held in result.stored:
+            tenant = self._metrics.tenants.of(held.message.tenant_id)
+            self._metrics.stored.labels(tenant).inc()
+            journey = datetime.fromisoformat(stored_at) - datetime.fromisoformat(
+                held.message.accepted_at
+            )
+            self._metrics.journey_seconds.observe(max(0, journey.total_seconds()))
+        self._metrics.duplicates.inc(len(result.duplicates))
+        self._metrics.conflicts.inc(len(result.conflicts))
+        self._metrics.forwarded.inc(len(result.forwarded))
+        self._metrics.dropped.inc(len(result.dropped))
+
+    # Deleting
+
+    def _delete_later(self, settled: Sequence[Held]) -> None:
+        if settled:
+            if not self._deletable:
+                self._deletable_since = time.monotonic()
+            self._deletable.extend((held, 1) for held in settled)
+            self.hand.changed.set()
+
+    def _start_deletes(self, clock: float) -> float:
+        due_at = self._deletable_since + self._settings.delete_linger_seconds
+        while self._deletable:
+            # Others that are in hand will want to be deleted soon, too: share the call.
+            alone = len(self.hand) == len(self._deletable)
+            if len(self._deletable) < SQS_BATCH_ENTRIES and clock < due_at and not alone:
+                return due_at
+            batch = [
+                self._deletable.popleft()
+                for _ in range(min(SQS_BATCH_ENTRIES, len(self._deletable)))
+            ]
+            self._spawn(self._delete(batch), "delete")
+        return clock + TICK_SECONDS
+
+    async def _delete(self, batch: Sequence[tuple[Held, int]]) -> None:
+        settled = await self._queue.delete([held.delivery for held, _ in batch])
+        failed = set(settled.failed)
+        again = [
+            (held, attempts + 1)
+            for held, attempts in batch
+            if held.delivery in failed and attempts < DELETE_ATTEMPTS
+        ]
+        # What could not be deleted comes back, and is then found stored: no harm, but work.
+        kept = {held for held, _ in again}
+        self.hand.remove([held for held, _ in batch if held not in kept])
+        if again:
+            await asyncio.sleep(_jittered(FIRST_BACKOFF_SECONDS))
+            if not self._deletable:
+                self._deletable_since = time.monotonic()
+            self._deletable.extend(again)
+
+    async def _finish(self) -> None:
+        """The drain is over: end the calls in flight; what is left is somebody else's, at once."""
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=FINISH_SECONDS)
+        while self._deletable:
+            batch = [self._deletable.popleft() for _ in range(len(self._deletable))]
+            await self._queue.delete([held.delivery for held, _ in batch])
+            self.hand.remove([held for held, _ in batch])
+        left = [held for held in self.hand if held.is_waiting]
+        if left:
+            log.warning("drain.gave_back", messages=len(left))
+            await self._queue.set_visibility([held.delivery for held in left], 0)
+            self.hand.remove(left)
+
+    # Tracing
+
+    def _spans(self, batch: Sequence[Held]) -> list[trace.Span]:
+        """One for each sampled message: it joins the trace of the request that sent it."""
+        if self._tracer is None:
+            return []
+        spans: list[trace.Span] = []
+        name = self._settings.queue_url.rsplit("/", 1)[-1]
+        for held in batch:
+            context = extract(held.delivery.attributes)
+            source = trace.get_current_span(context).get_span_context()
+            if source.trace_flags.sampled:
+                spans.append(
+                    self._tracer.start_span(
+                        f"process {name}",
+                        context=context,
+                        kind=trace.SpanKind.CONSUMER,
+                        attributes={
+                            **MESSAGING_SYSTEM,
+                            "messaging.operation.name": "process",
+                            "messaging.operation.type": "process",
+                            "messaging.destination.name": name,
+                            "messaging.message.id": held.message.message_id,
+                            "tenantry.tenant_id": held.message.tenant_id,
+                        },
+                    )
+                )
+        return spans
+
+
+def _jittered(seconds: float) -> float:
+    return random.uniform(seconds / 2, seconds)  # noqa: S311 - spreads retries

@@ -1,0 +1,1 @@
+"""Accepts tenants' messages over HTTP and sends them to their queues."""
