@@ -5,15 +5,19 @@
 PYTHON ?= python3
 python := .venv/bin/python
 .DEFAULT_GOAL := help
-.PHONY: help check test test-engines demo up token lock goldens clean dev engine
+.PHONY: help check format test test-engines demo up token lock goldens clean dev engine
 
 help: ## This list | - | -
 	@awk -F' *## *|[:|] *' '/^[a-z-]+:.*##/ {n = split($$0, part, / *(##|\|) */); \
 	  printf "  %-13s %-66s %-22s %s\n", $$1, part[2], part[3], part[4]}' $(MAKEFILE_LIST)
-	@echo "The first run installs 118 packages into .venv and .venv-engine: about a minute."
+	@echo "The first run installs what they need into .venv and .venv-engine: about a minute."
 
 check: dev ## Format, lint, types, imports, YAML, requirements, hygiene | Python 3.11+ | 10 s
 	@scripts/check.sh
+
+format: dev ## Format, and fix what ruff can fix | Python 3.11+ | 1 s
+	@.venv/bin/ruff check --quiet --fix-only .
+	@.venv/bin/ruff format .
 
 test: dev engine ## Tests with coverage; ARGS='-k name' for some of them | Python 3.11+ | 1 min
 	@scripts/test.sh $(ARGS)
@@ -28,7 +32,7 @@ up: dev engine ## All tiers on this machine, until Ctrl-C | Python 3.11+ | 5 s
 	@exec $(python) -m tenantry_local up
 
 token: dev ## A token of a tenant of what runs: TENANT=acme | `make up` or demo | -
-	@: $${TENANT:?name one: make token TENANT=acme}
+	$(if $(TENANT),,$(error name a tenant: make token TENANT=acme))
 	@exec $(python) -m tenantry_local token "$$TENANT"
 
 lock: ## Resolve anew and write requirements/*.txt | uv | 10 s

@@ -1,5 +1,6 @@
-"""Every metric: its name, its unit (in the name) and its meaning. `docs/metrics.md` is made
-from here, and the chart's rules and dashboard use no other names.
+"""Every metric: its name, its unit (in the name) and its meaning.
+
+`docs/metrics.md` is made from here, and the chart's rules and dashboard use no other names.
 
 A label with the tenant exists only where the set of tenants is bounded, see `TenantLabels`.
 """

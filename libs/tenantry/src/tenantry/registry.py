@@ -41,6 +41,8 @@ UNKNOWN_TTL_SECONDS: Final = 5.0
 #: How long to leave a registry alone that failed, in seconds.
 RETRY_SECONDS: Final = 1.0
 CACHE_ENTRIES: Final = 50_000
+#: How long one look-up may take, its retries included, in seconds: less than a request has.
+LOOKUP_SECONDS: Final = 4.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,12 +104,13 @@ class DynamoRegistry:
 
     async def get(self, tenant_id: TenantId) -> Placement | None:
         try:
-            answer = await self._client.get_item(
-                TableName=self._table_name,
-                Key={"tenant_id": {"S": tenant_id}},
-                ConsistentRead=True,
-            )
-        except (BotoCoreError, ClientError) as error:
+            async with asyncio.timeout(LOOKUP_SECONDS):
+                answer = await self._client.get_item(
+                    TableName=self._table_name,
+                    Key={"tenant_id": {"S": tenant_id}},
+                    ConsistentRead=True,
+                )
+        except (BotoCoreError, ClientError, TimeoutError) as error:
             msg = "the placement of the tenant cannot be read"
             raise RegistryUnavailableError(msg) from error
         item = answer.get("Item")

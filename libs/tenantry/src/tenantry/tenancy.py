@@ -116,10 +116,11 @@ class TokenIdentity:
         self._verified: OrderedDict[bytes, _Verified] = OrderedDict()
 
     async def tenant(self, headers: Headers) -> TenantId:
-        token, name = _identity_headers(headers)
-        if token is None:
+        authorization, name = _identity_headers(headers)
+        if authorization is None:
             msg = "the Authorization header with a bearer token is missing"
             raise UnauthenticatedError(msg)
+        token = _bearer_token(authorization)
         await self._keys.ensure_usable()
         tenant = await self._tenant_of(token)
         # The claim was checked, so one that differs is no id that needs its own message.
@@ -129,8 +130,8 @@ class TokenIdentity:
         return tenant
 
     async def tenant_if_any(self, headers: Headers) -> TenantId | None:
-        token, _ = _identity_headers(headers)
-        return None if token is None else await self.tenant(headers)
+        authorization, _ = _identity_headers(headers)
+        return None if authorization is None else await self.tenant(headers)
 
     async def _tenant_of(self, token: bytes) -> TenantId:
         digest = hashlib.sha256(token).digest()
@@ -337,7 +338,7 @@ def _signing_keys(document: Any) -> dict[str | None, tuple[dict[str, Any], jwt.P
 
 
 def _identity_headers(headers: Headers) -> tuple[bytes | None, bytes | None]:
-    """The bearer token and the tenantID header, each at most once."""
+    """The Authorization and the tenantID header, each at most once."""
     authorization: bytes | None = None
     name: bytes | None = None
     for key, value in headers:
@@ -351,13 +352,15 @@ def _identity_headers(headers: Headers) -> tuple[bytes | None, bytes | None]:
                 msg = "the tenantID header was sent twice"
                 raise InvalidRequestError(msg)
             name = value
-    if authorization is None:
-        return None, name
+    return authorization, name
+
+
+def _bearer_token(authorization: bytes) -> bytes:
     scheme, _, token = authorization.partition(b" ")
     if scheme.lower() != b"bearer" or not token or len(token) > MAX_TOKEN_BYTES:
         msg = f"the Authorization header is not `Bearer` and a token of ≤ {MAX_TOKEN_BYTES} bytes"
         raise UnauthenticatedError(msg)
-    return token, name
+    return token
 
 
 def _tenant_of_header(name: bytes) -> TenantId:

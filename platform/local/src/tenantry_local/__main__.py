@@ -6,8 +6,10 @@ import argparse
 import asyncio
 import json
 import os
+import shlex
 import signal
 import sys
+import traceback
 from collections.abc import Coroutine
 from dataclasses import asdict
 from pathlib import Path
@@ -16,8 +18,8 @@ from typing import Any, Final
 from tenantry_local import issuer
 from tenantry_local.demo import DemoOptions, run_demo
 from tenantry_local.laptop import Laptop
-from tenantry_local.model import ENVIRONMENT, REGION, LaptopError
-from tenantry_local.paths import RUN_DIR, last_run
+from tenantry_local.model import CONSUMER, ENVIRONMENT, PRODUCER, REGION, LaptopError
+from tenantry_local.paths import RUN_DIR, last_run, run_directories
 from tenantry_local.resources import REGISTRY_TABLE
 
 _INTERRUPTED: Final = 130
@@ -31,22 +33,37 @@ def main() -> None:
     except LaptopError as error:
         sys.stderr.write(f"{error}\n")
         if error.status == 1:
-            sys.stderr.write(f"the logs of this run are in {last_run(_run_dir(arguments))}\n")
+            _say_where_logs_are(arguments)
         sys.exit(error.status)
+    except Exception:  # noqa: BLE001 - a bug: shown whole, and where the logs are
+        traceback.print_exc()
+        _say_where_logs_are(arguments)
+        sys.exit(1)
+
+
+def _say_where_logs_are(arguments: argparse.Namespace) -> None:
+    kept = last_run(arguments.run_dir or RUN_DIR)
+    sys.stderr.write(f"the logs of this run are in {kept}\n")
 
 
 def _run(arguments: argparse.Namespace) -> int:
     if arguments.command == "token":
-        sys.stdout.write(f"{_token(_run_dir(arguments), arguments.tenant)}\n")
+        sys.stdout.write(f"{_token(arguments)}\n")
         return 0
-    ports = {"engine_port": arguments.engine_port, "router_port": arguments.router_port}
+    settings = {
+        "run_dir": arguments.run_dir,
+        "engine_port": arguments.engine_port,
+        "router_port": arguments.router_port,
+        "producer_command": arguments.producer_command,
+        "consumer_command": arguments.consumer_command,
+    }
     if arguments.command == "up":
-        return _until_signal(_up(arguments.run_dir, as_json=arguments.json, **ports), stopped=0)
+        return _until_signal(_up(settings, as_json=arguments.json), stopped=0)
     options = DemoOptions(
         messages=arguments.messages,
         once=arguments.once,
         poison=arguments.poison,
-        laptop={"run_dir": arguments.run_dir, **ports},
+        laptop=settings,
     )
     return _until_signal(run_demo(options), stopped=_INTERRUPTED)
 
@@ -75,8 +92,8 @@ def _until_signal(work: Coroutine[Any, Any, int], *, stopped: int) -> int:
     return asyncio.run(run())
 
 
-async def _up(run_dir: Path | None, *, as_json: bool, **ports: int) -> int:
-    async with Laptop.up(run_dir=run_dir, **ports) as laptop:
+async def _up(settings: dict[str, Any], *, as_json: bool) -> int:
+    async with Laptop.up(**settings) as laptop:
         if as_json:
             text = json.dumps(describe(laptop), default=str)
         else:
@@ -110,19 +127,21 @@ def describe(laptop: Laptop) -> dict[str, Any]:
     }
 
 
-def _token(run_dir: Path, tenant_id: str) -> str:
-    known = sorted(path.name.removeprefix("token-") for path in run_dir.glob("token-*"))
+def _token(arguments: argparse.Namespace) -> str:
+    places = [arguments.run_dir] if arguments.run_dir else run_directories()
+    known = {
+        path.name.removeprefix("token-"): place
+        for place in reversed(places)
+        for path in place.glob("token-*")
+    }
     if not known:
-        msg = f"no laptop runs in {run_dir}: `make up` or `make demo` starts one"
-        raise LaptopError(msg, status=2)
-    if tenant_id not in known:
-        msg = f"no tenant {tenant_id!r} lives here, only {', '.join(known)}"
-        raise LaptopError(msg, status=2)
-    return issuer.Issuer.load(run_dir).token(tenant_id)
-
-
-def _run_dir(arguments: argparse.Namespace) -> Path:
-    return arguments.run_dir or RUN_DIR
+        raise LaptopError("no laptop runs: `make up` or `make demo` starts one", status=2)
+    place = known.get(arguments.tenant)
+    if place is None:
+        raise LaptopError(
+            f"no tenant {arguments.tenant!r} lives here, only {', '.join(sorted(known))}", status=2
+        )
+    return issuer.Issuer.load(place).token(arguments.tenant)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -152,6 +171,12 @@ def _parser() -> argparse.ArgumentParser:
     for command in (up, demo):
         command.add_argument("--engine-port", type=_port, default=0, help="0: a free one")
         command.add_argument("--router-port", type=_port, default=0, help="0: a free one")
+        for service in (PRODUCER, CONSUMER):
+            command.add_argument(
+                f"--{service}-command",
+                type=_command,
+                help=f"started instead of `python -m {service}`",
+            )
     return parser
 
 
@@ -160,6 +185,10 @@ def _port(text: str) -> int:
     if not 0 <= port <= 65_535:  # noqa: PLR2004 - what a port is
         raise ValueError
     return port
+
+
+def _command(text: str) -> tuple[str, ...]:
+    return tuple(shlex.split(text))
 
 
 def _is_set(name: str) -> bool:

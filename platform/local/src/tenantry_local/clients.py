@@ -19,6 +19,8 @@ _CONFIG: Final = AioConfig(
     connect_timeout=2,
     read_timeout=30,
     max_pool_connections=32,
+    # None, where the default is the environment's: a proxy has no way to this loopback.
+    proxies={},
     retries={"mode": "standard", "total_max_attempts": 3},
 )
 

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, Final
 
 from tenantry.contract import idempotent_message_id
-
 from tenantry_local import poison
 from tenantry_local.events import Event, read_events
 from tenantry_local.laptop import Laptop
@@ -86,6 +85,9 @@ async def _send_and_prove(
     }
     report.table(tuple(laptop.tenants.values()), outcome, proof, dead_letters)
     report.findings(proof.findings)
+    for instance in laptop.instances:
+        if instance.pid is None:
+            report.say(f"The {instance.service} of {instance.instance} ended by itself.")
     _conclude(outcome, proof, report)
 
 

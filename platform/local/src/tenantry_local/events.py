@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -88,14 +88,14 @@ def read_events(path: Path | None, tenants: Sequence[str]) -> list[Event]:
     return events
 
 
-def _check(text: bytes, tenants: Iterable[str]) -> tuple[str | None, str]:
+def _check(text: bytes, tenants: Sequence[str]) -> tuple[str | None, str]:
     if text.startswith(_BOM):
         msg = "it starts with a byte order mark; save the file as UTF-8 without one"
         raise ValueError(msg)
     value = strict_json(text)
     if not isinstance(value, dict):
         msg = 'not an object; a line is {"type": …, "payload": {…}}'
-        raise ValueError(msg)  # noqa: TRY004 - the caller catches one class
+        raise ValueError(msg)
     if unknown := sorted(value.keys() - _KEYS):
         msg = f"unknown key {unknown[0]!r}; a line has type, payload and perhaps tenant_id"
         raise ValueError(msg)

@@ -17,7 +17,6 @@ from typing import Any, Final
 
 from tenantry.registry import Placement, Tier
 from tenantry.tenant_id import parse_tenant_id
-
 from tenantry_local.clients import Engine
 from tenantry_local.engine import engine_python, start_engine
 from tenantry_local.issuer import Issuer

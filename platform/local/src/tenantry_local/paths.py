@@ -39,9 +39,11 @@ def run_directory(wanted: Path | None) -> Generator[Path, None, None]:
     """
     path = wanted or RUN_DIR
     lock = _lock(path)
-    if lock is None and wanted is None:
-        path = RUN_DIR.with_name(f"run-{os.getpid()}")
-        lock = _lock(path)
+    if wanted is None:
+        if lock is None:
+            path = RUN_DIR.with_name(f"{RUN_DIR.name}-{os.getpid()}")
+            lock = _lock(path)
+        _sweep()
     if lock is None:
         msg = f"another laptop runs in {path}"
         raise LaptopError(msg, status=2)
@@ -67,6 +69,11 @@ def keep_logs(path: Path) -> Path:
     return kept
 
 
+def run_directories() -> list[Path]:
+    """Where laptops run that were not told where to: the first one first."""
+    return [RUN_DIR, *sorted(HOME.glob(f"{RUN_DIR.name}-*"))]
+
+
 def last_run(path: Path) -> Path:
     """Where the logs of a failed run are."""
     return path.parent / "last-run"
@@ -86,6 +93,15 @@ def _lock(path: Path) -> IO[bytes] | None:
         file.close()
         return None
     return file
+
+
+def _sweep() -> None:
+    """Remove the extra directories of laptops that were killed."""
+    for path in HOME.glob(f"{RUN_DIR.name}-*"):
+        lock = _lock(path)
+        if lock is not None:
+            with lock:
+                shutil.rmtree(path, ignore_errors=True)
 
 
 def _empty(path: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ctypes
 import os
 import random
 import signal
@@ -17,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Final
 
-from tenantry_local import guardian
+from tenantry_local import child, guardian
 from tenantry_local.model import HOST, LaptopError
 
 #: Below the range that Linux and macOS take outgoing connections' ports from: a port found
@@ -26,7 +25,6 @@ _PORTS: Final = range(20_000, 32_000)
 _PORT_TRIES: Final = 200
 _POLL_SECONDS: Final = 0.02
 _TAIL_LINES: Final = 15
-_PR_SET_PDEATHSIG: Final = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,27 +56,17 @@ class Processes:
     def start(
         self, name: str, command: Sequence[str], *, env: Mapping[str, str], cwd: Path, log: Path
     ) -> Process:
-        """Start a process whose output goes to a log.
-
-        Raises:
-            LaptopError: Its program cannot be run.
-        """
+        """Start a process whose output goes to a log. It dies with the thread that asks."""
         with log.open("ab") as output:
-            try:
-                popen = subprocess.Popen(  # noqa: S603 - our own commands
-                    command,
-                    env=dict(env),
-                    cwd=cwd,
-                    stdin=subprocess.DEVNULL,
-                    stdout=output,
-                    stderr=subprocess.STDOUT,
-                    start_new_session=True,
-                    # Covers the moment until the guardian knows the group.
-                    preexec_fn=_DIE_WITH_PARENT,  # noqa: PLW1509 - one call of libc
-                )
-            except OSError as error:
-                msg = f"{command[0]} cannot be run: {error.strerror}"
-                raise LaptopError(msg) from error
+            popen = subprocess.Popen(
+                [sys.executable, "-I", "-S", child.__file__, str(os.getpid()), *command],
+                env=dict(env),
+                cwd=cwd,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
         process = Process(name, popen, log)
         self._running.add(process)
         self._tell(f"+{popen.pid}\n")
@@ -159,7 +147,7 @@ class Processes:
 
 
 def _start_guardian() -> subprocess.Popen[bytes]:
-    return subprocess.Popen(  # noqa: S603 - our own file
+    return subprocess.Popen(
         [sys.executable, "-I", "-S", guardian.__file__],
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
@@ -167,17 +155,6 @@ def _start_guardian() -> subprocess.Popen[bytes]:
         start_new_session=True,
         bufsize=0,
     )
-
-
-def _die_with_parent() -> Callable[[], object] | None:
-    if sys.platform != "linux":
-        return None
-    # Loaded here: between fork and exec there is only the call.
-    prctl = ctypes.CDLL(None).prctl
-    return lambda: prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
-
-
-_DIE_WITH_PARENT: Final = _die_with_parent()
 
 
 def _failure(process: Process, what: str) -> str:

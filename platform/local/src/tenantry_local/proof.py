@@ -20,11 +20,8 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from types_aiobotocore_dynamodb import DynamoDBClient
 
-_POLL_SECONDS: Final = 0.5
 _COUNT_PAGE: Final = 2_000
 _READ_PAGE: Final = 100
-#: How long the queues must have been empty until nobody is waited for any more, in seconds.
-_SETTLE_SECONDS: Final = 3.0
 #: How long to wait for empty queues when everything is stored: late copies come from there.
 _DRAIN_SECONDS: Final = 20.0
 
@@ -84,11 +81,13 @@ async def wait_until_stored(
     on_stored: Callable[[int], object],
     *,
     patience_seconds: float = 60.0,
+    settle_seconds: float = 3.0,
+    poll_seconds: float = 0.5,
 ) -> None:
     """Wait while messages arrive: until all could be there, or none came for a while.
 
-    It waits no longer when the queues are empty, for then nobody holds what is missing. It
-    decides nothing: that is `prove`'s.
+    It waits no longer when the queues stay empty for `settle_seconds`, for then nobody holds
+    what is missing. It decides nothing: that is `prove`'s.
     """
     wanted = len(expected)
     best = -1
@@ -106,11 +105,11 @@ async def wait_until_stored(
             empty_at = now
         if stored >= wanted and (not waiting or now - complete_at > _DRAIN_SECONDS):
             return
-        if now - max(empty_at, progress_at) > _SETTLE_SECONDS and not waiting:
+        if now - max(empty_at, progress_at) > settle_seconds and not waiting:
             return
         if now - progress_at > patience_seconds:
             return
-        await asyncio.sleep(_POLL_SECONDS)
+        await asyncio.sleep(poll_seconds)
 
 
 async def prove(
@@ -118,14 +117,9 @@ async def prove(
 ) -> Proof:
     """Read every table in whole, and compare."""
     proof = Proof()
+    _find_shared_ids(proof, expected)
     by_id = {message.message_id: message for message in expected}
-    if len(by_id) != len(expected):
-        twice = Counter(message.message_id for message in expected)
-        for message in expected:
-            if twice[message.message_id] > 1:
-                _find(proof, message, "its id was given to another message too")
     places: defaultdict[str, list[str]] = defaultdict(list)
-    in_place: set[str] = set()
     strays: list[_Stray] = []
     for table in tables:
         async for item in _items(client, table):
@@ -135,26 +129,38 @@ async def prove(
                 type_, payload = _text(item, "type"), _text(item, "payload")
                 strays.append(_Stray(message_id, partition, table, type_, payload))
                 continue
-            places[message_id].append(f"{table} under {partition}")
+            places[message_id].append(_place(table, partition))
             if (table, partition) == (message.table_name, message.tenant_id):
-                in_place.add(message_id)
                 proof.stored[message.tenant_id] += 1
                 _compare(proof, message, item)
     for message in expected:
-        found = places[message.message_id]
-        proof.duplicates[message.tenant_id] += max(0, len(found) - 1)
-        belongs = f"{message.table_name} under {message.tenant_id}"
-        if not found:
-            _find(proof, message, f"not stored anywhere; it belongs in {belongs}")
-        elif message.message_id not in in_place:
-            where = " and ".join(found)
-            _find(proof, message, f"stored in {where}; it belongs in {belongs}")
-        elif len(found) > 1:
-            found.remove(belongs)
-            _find(proof, message, f"stored again, in {' and '.join(found)}")
+        _judge_places(proof, message, places[message.message_id])
     _judge_strays(proof, strays, expected)
     proof.findings.sort(key=lambda finding: (finding.line is None, finding.line))
     return proof
+
+
+def _find_shared_ids(proof: Proof, expected: Sequence[Expected]) -> None:
+    times = Counter(message.message_id for message in expected)
+    for message in expected:
+        if times[message.message_id] > 1:
+            _find(proof, message, "its id was given to another message too")
+
+
+def _judge_places(proof: Proof, message: Expected, places: list[str]) -> None:
+    proof.duplicates[message.tenant_id] += max(0, len(places) - 1)
+    belongs = _place(message.table_name, message.tenant_id)
+    if not places:
+        _find(proof, message, f"not stored anywhere; it belongs in {belongs}")
+    elif belongs not in places:
+        _find(proof, message, f"stored in {' and '.join(places)}; it belongs in {belongs}")
+    elif len(places) > 1:
+        others = [place for place in places if place != belongs]
+        _find(proof, message, f"stored again, in {' and '.join(others)}")
+
+
+def _place(table: str, partition: str) -> str:
+    return f"{table} under {partition}"
 
 
 def _compare(proof: Proof, message: Expected, item: dict[str, Any]) -> None:
@@ -185,7 +191,7 @@ def _judge_strays(proof: Proof, strays: Sequence[_Stray], expected: Sequence[Exp
         if message.type in types
     ]
     for stray in strays:
-        place = f"{stray.table_name} under {stray.partition}"
+        place = _place(stray.table_name, stray.partition)
         try:
             payload = json.loads(stray.payload)
         except ValueError:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Final
 
+from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -85,7 +86,7 @@ class Report:
         dead_letters: Mapping[str, int],
     ) -> None:
         """One row a tenant; `dead_letters` by the URL of their queue."""
-        table = Table(title=None, expand=False)
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, expand=False)
         for name in ("tenant", "tier", "queue", "table"):
             table.add_column(name, overflow="fold")
         for name in ("accepted", "stored", "duplicates", "dead letters", "p50 ms", "p99 ms"):
@@ -142,4 +143,4 @@ def percentile(values: Sequence[float], share: float) -> float | None:
 
 def _milliseconds(seconds: Sequence[float], share: float) -> str:
     value = percentile(seconds, share)
-    return "–" if value is None else f"{value * 1_000:.0f}"
+    return "-" if value is None else f"{value * 1_000:.0f}"

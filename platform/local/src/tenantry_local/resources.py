@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tenantry import names
 from tenantry.registry import DynamoRegistry, Placement
-
 from tenantry_local.model import ENVIRONMENT, LaptopError, Resources
 
 if TYPE_CHECKING:

@@ -25,6 +25,8 @@ _REQUEST_SECONDS: Final = 30.0
 
 #: What a message can be refused for that is its own: it counts against nothing.
 _REFUSALS: Final = frozenset({HTTPStatus.BAD_REQUEST, 413, HTTPStatus.UNPROCESSABLE_ENTITY})
+#: No answer at all is 0.
+_TRANSIENT: Final = frozenset({0, HTTPStatus.TOO_MANY_REQUESTS})
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +122,7 @@ class _Sender:
             if status in _REFUSALS:
                 self.outcome.refused.append(NotAccepted(event, reason))
                 return
-            is_transient = status == 0 or status == HTTPStatus.TOO_MANY_REQUESTS or status >= 500  # noqa: PLR2004
+            is_transient = status in _TRANSIENT or status >= HTTPStatus.INTERNAL_SERVER_ERROR
             if not is_transient or time.monotonic() > deadline:
                 self.outcome.failed.append(NotAccepted(event, f"{reason} ({tries} tries)"))
                 return

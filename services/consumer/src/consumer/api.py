@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import wraps
@@ -16,7 +17,7 @@ from starlette.responses import Response
 from consumer.reads import Reads
 from consumer.settings import Settings
 from tenantry.contract import StoredMessage
-from tenantry.errors import TenantryError
+from tenantry.errors import StoreUnavailableError, TenantryError
 from tenantry.limits import PAGE_MESSAGES
 from tenantry.metrics import ConsumerMetrics
 from tenantry.problems import KINDS, problem_responses
@@ -134,7 +135,7 @@ class Api:
         @wraps(route)
         async def counted(*args: Any, **kwargs: Any) -> Response:
             try:
-                response = await route(*args, **kwargs)
+                response = await self._in_time(route(*args, **kwargs))
             except TenantryError as error:
                 self.metrics.reads.labels(KINDS[type(error)].slug).inc()
                 raise
@@ -142,6 +143,14 @@ class Api:
             return response
 
         return counted
+
+    async def _in_time(self, answer: Awaitable[Response]) -> Response:
+        try:
+            async with asyncio.timeout(self.settings.request_seconds):
+                return await answer
+        except TimeoutError:
+            msg = f"the table did not answer within {self.settings.request_seconds:g} s"
+            raise StoreUnavailableError(msg) from None
 
 
 def _json(stored: StoredMessage) -> bytes:

@@ -91,8 +91,9 @@ async def process_batch(
             elsewhere += [(held, placement) for held in messages]
         else:
             here += [(held, placement) for held in messages]
-    await _forward(elsewhere, forwarder, result)
+    # In this order: a queue elsewhere that hangs holds up no message that can be stored here.
     await _store(here, repository, stored_at, result)
+    await _forward(elsewhere, forwarder, result)
     return result
 
 

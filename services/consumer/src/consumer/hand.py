@@ -148,8 +148,8 @@ class Hand:
         return min(later, default=None)
 
     def put_back(self, held: Iterable[Held], *, not_before: float = 0) -> None:
-        """Not settled: to the front of their lanes, which rest until then."""
-        for one in held:
+        """Not settled: to the front of their lanes, in this order; these rest until then."""
+        for one in reversed(list(held)):
             self._writing.discard(one.key)
             if one in self._held:
                 lane = self._lane(one)

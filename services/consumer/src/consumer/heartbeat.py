@@ -65,7 +65,8 @@ class Heartbeat:
         for held in due:
             if held.delivery in done:
                 held.visible_at = now + self._visibility_seconds
-        self._let_go([held for held in due if held.delivery in lost])
+        # What was settled meanwhile is gone from the queue, and not lost.
+        self._let_go([held for held in due if held.delivery in lost and held in self._hand])
 
     def _let_go(self, lost: list[Held]) -> None:
         """Before it is written: somebody else has it by now, or soon."""

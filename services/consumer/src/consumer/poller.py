@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections import deque
-from collections.abc import Coroutine, Sequence
+from collections import defaultdict, deque
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from datetime import datetime
 from typing import Final, Literal
@@ -69,6 +69,7 @@ class Poller:
         metrics: ConsumerMetrics,
         health: Health,
         tracer: trace.Tracer | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._settings = settings
         self._queue = queue
@@ -78,9 +79,14 @@ class Poller:
         self._metrics = metrics
         self._health = health
         self._tracer = tracer
+        self._clock = clock
         self.hand = Hand(most_messages=settings.hand_messages, most_bytes=settings.hand_bytes)
         self.heartbeat = Heartbeat(
-            self.hand, queue, metrics, visibility_seconds=settings.visibility_seconds
+            self.hand,
+            queue,
+            metrics,
+            visibility_seconds=settings.visibility_seconds,
+            clock=clock,
         )
         self._stop = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -115,17 +121,18 @@ class Poller:
         heartbeat = asyncio.create_task(self.heartbeat.run(), name="heartbeat")
         try:
             drain_until: float | None = None
-            while drain_until is None or (self.hand and time.monotonic() < drain_until):
+            while drain_until is None or (self.hand and self._clock() < drain_until):
                 self._health.beat("poller", at_least_every_seconds=STALLED_SECONDS)
                 if self._stop.is_set() and not self._polls and drain_until is None:
-                    drain_until = time.monotonic() + self._settings.drain_seconds
+                    drain_until = self._clock() + self._settings.drain_seconds
                 wake_at = self._go_round()
                 await self._wait(wake_at)
                 if heartbeat.done():
                     heartbeat.result()
             await self._finish()
-        finally:
+            # Only here: a loop that died is to look dead.
             self._health.retire("poller")
+        finally:
             for task in (heartbeat, *self._tasks):
                 task.cancel()
             await asyncio.gather(heartbeat, *self._tasks, return_exceptions=True)
@@ -134,7 +141,7 @@ class Poller:
 
     def _go_round(self) -> float:
         """Start what is due; when to look again at the latest."""
-        clock = time.monotonic()
+        clock = self._clock()
         wake_at = clock + TICK_SECONDS
         self.hand.changed.clear()
         if not self._stop.is_set():
@@ -147,7 +154,7 @@ class Poller:
 
     async def _wait(self, until: float) -> None:
         with suppress(TimeoutError):
-            await asyncio.wait_for(self.hand.changed.wait(), max(0, until - time.monotonic()))
+            await asyncio.wait_for(self.hand.changed.wait(), max(0, until - self._clock()))
         for task in [task for task in self._tasks if task.done()]:
             self._tasks.discard(task)
             task.result()  # a bug in one task ends the process, loudly
@@ -182,7 +189,7 @@ class Poller:
             if self._poll_backoff == FIRST_BACKOFF_SECONDS:
                 log.warning("receive.failed", reason=error.detail)
             self._wanted_polls = 1
-            self._poll_not_before = time.monotonic() + _jittered(self._poll_backoff)
+            self._poll_not_before = self._clock() + _jittered(self._poll_backoff)
             self._poll_backoff = min(MOST_BACKOFF_SECONDS, 2 * self._poll_backoff)
             deliveries = []
         else:
@@ -202,7 +209,7 @@ class Poller:
         self._metrics.received.inc(len(deliveries))
         oldest = min(delivery.sent_at for delivery in deliveries)
         self._metrics.oldest_seconds.set(max(0, time.time() - oldest))
-        clock = time.monotonic()
+        clock = self._clock()
         held: list[Held] = []
         bad: list[Delivery] = []
         for delivery in deliveries:
@@ -269,11 +276,11 @@ class Poller:
                 span.end()
         self._note_outage(result)
         # One tenant's queue that is out of reach must not fill everybody's hand for ever.
-        patience = time.monotonic() - FORWARD_SECONDS
+        patience = self._clock() - FORWARD_SECONDS
         for held in result.unforwarded:
             waited_long = held.delivery.received_at < patience
             (result.kept if waited_long else result.delayed).append(held)
-        rested_at = time.monotonic() + _jittered(LANE_REST_SECONDS)
+        rested_at = self._clock() + _jittered(LANE_REST_SECONDS)
         self.hand.put_back([*result.blocked, *result.unplaced])
         self.hand.put_back(result.delayed, not_before=rested_at)
         self._count(result, stored_at)
@@ -291,15 +298,16 @@ class Poller:
         ):
             cause = "store"
         if cause is None:
-            if self._blocked and result.settled():
-                log.info("consumer.unblocked", cause=self._blocked)
-                self._set_blocked(None)
+            if result.settled():
                 self._probe_backoff = FIRST_BACKOFF_SECONDS
+                if self._blocked:
+                    log.info("consumer.unblocked", cause=self._blocked)
+                    self._set_blocked(None)
             return
         if self._blocked is None:
             log.error("consumer.blocked", cause=cause)
         self._set_blocked(cause)
-        self._probe_not_before = time.monotonic() + _jittered(self._probe_backoff)
+        self._probe_not_before = self._clock() + _jittered(self._probe_backoff)
         self._probe_backoff = min(MOST_BACKOFF_SECONDS, 2 * self._probe_backoff)
 
     def _set_blocked(self, cause: Cause | None) -> None:
@@ -327,6 +335,7 @@ class Poller:
         if result.kept:
             self._metrics.kept.inc(len(result.kept))
             self.hand.remove(result.kept)
+            by_seconds: dict[int, list[Delivery]] = defaultdict(list)
             for held in result.kept:
                 log.warning(
                     "message.kept",
@@ -335,7 +344,9 @@ class Poller:
                     message_id=held.message.message_id,
                 )
                 doubled = KEPT_FIRST_SECONDS * 2 ** (held.delivery.receive_count - 1)
-                await self._queue.set_visibility([held.delivery], min(KEPT_MOST_SECONDS, doubled))
+                by_seconds[min(KEPT_MOST_SECONDS, doubled)].append(held.delivery)
+            for seconds, deliveries in by_seconds.items():
+                await self._queue.set_visibility(deliveries, seconds)
 
     def _count(self, result: BatchResult, stored_at: str) -> None:
         for held in result.stored:
@@ -355,7 +366,7 @@ class Poller:
     def _delete_later(self, settled: Sequence[Held]) -> None:
         if settled:
             if not self._deletable:
-                self._deletable_since = time.monotonic()
+                self._deletable_since = self._clock()
             self._deletable.extend((held, 1) for held in settled)
             self.hand.changed.set()
 
@@ -387,7 +398,7 @@ class Poller:
         if again:
             await asyncio.sleep(_jittered(FIRST_BACKOFF_SECONDS))
             if not self._deletable:
-                self._deletable_since = time.monotonic()
+                self._deletable_since = self._clock()
             self._deletable.extend(again)
 
     async def _finish(self) -> None:

@@ -152,8 +152,10 @@ class MessageReader(Protocol):
 
 
 class DynamoMessageRepository:
-    """The repository on DynamoDB, by a client that does not retry: the consumer stops
-    receiving instead."""
+    """The repository on DynamoDB.
+
+    Its client does not retry: the consumer stops receiving instead.
+    """
 
     def __init__(self, client: DynamoDBClient, metrics: ConsumerMetrics) -> None:
         self._client = client

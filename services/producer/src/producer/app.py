@@ -37,6 +37,8 @@ def create_app(api: Api) -> FastAPI:
         description="Accepts tenants' messages and sends them to their queues.",
         # Its pages load scripts from elsewhere; docs/openapi holds the document instead.
         openapi_url=None,
+        # An answer never sends a client elsewhere: its address would be made of the Host header.
+        redirect_slashes=False,
         exception_handlers=EXCEPTION_HANDLERS,  # type: ignore[arg-type]
     )
 

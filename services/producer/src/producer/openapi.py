@@ -13,6 +13,9 @@ from tenantry.problems import Problem, problem_responses
 
 _REF = "#/components/schemas/{model}"
 
+#: How a request as a whole is refused. A batch's rate and sizes are outcomes of its messages.
+_REFUSED = (400, 401, 403, 408, 413, 415, 422, 503)
+
 
 def describe(app: FastAPI) -> dict[str, Any]:
     """The whole document."""
@@ -63,7 +66,7 @@ def _post_message() -> dict[str, Any]:
                 },
             ],
             "requestBody": _body("Submission"),
-            "responses": {"202": accepted, **_problems()},
+            "responses": {"202": accepted, **_problems(*_REFUSED, 429)},
         }
     }
 
@@ -80,14 +83,14 @@ def _post_batch() -> dict[str, Any]:
             "responses": {
                 "202": _json("BatchResults", "SQS has all messages."),
                 "207": _json("BatchResults", "One outcome for each message, in order."),
-                **_problems(),
+                **_problems(*_REFUSED),
             },
         }
     }
 
 
-def _problems() -> dict[str, Any]:
-    found = problem_responses(400, 401, 403, 408, 413, 415, 422, 429, 503)
+def _problems(*statuses: int) -> dict[str, Any]:
+    found = problem_responses(*statuses)
     return {str(status): response for status, response in found.items()}
 
 

@@ -23,7 +23,7 @@ class Settings(ServiceSettings):
         default=8, ge=1, le=32, description="SendMessageBatch calls in flight to one queue."
     )
     queue_buffer_bytes: int = Field(
-        default=8_388_608,
+        default=16_777_216,
         ge=SQS_BATCH_BYTES,
         description="Bytes of messages to one queue that wait, or wait for the answer.",
     )

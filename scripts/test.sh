@@ -1,0 +1,20 @@
+#!/bin/sh
+# The tests that need Python alone, with the coverage of our code and of the processes they start.
+# With arguments (`make test ARGS='-k name'`): those for pytest, and no floor of coverage.
+set -eu
+cd "$(dirname "$0")/.."
+if [ $# -gt 0 ]; then
+  exec .venv/bin/python -m pytest -m "not engines" "$@"
+fi
+
+data=$PWD/.tenantry/coverage
+rm -rf "$data"
+mkdir -p "$data"
+export COVERAGE_FILE="$data/data"
+status=0
+.venv/bin/coverage run -m pytest -m "not engines" tests/unit tests/contract tests/integration ||
+  status=$?
+.venv/bin/coverage combine --quiet
+.venv/bin/coverage html --quiet --fail-under=0 --directory "$data/html"
+[ "$status" -eq 0 ] || exit "$status"
+exec .venv/bin/coverage report

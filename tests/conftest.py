@@ -1,0 +1,97 @@
+"""Rules of every test run: skips are counted, and refused where nothing may be skipped."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator
+from pathlib import Path
+from typing import Final, Protocol
+
+import pytest
+
+ROOT: Final = Path(__file__).resolve().parent.parent
+
+#: `all`, as CI sets it: a test that is skipped fails.
+REQUIRE: Final = os.environ.get("TENANTRY_REQUIRE", "")
+
+#: A file that gets the id of each skipped test, a line each, run after run.
+SKIPS_FILE: Final = os.environ.get("TENANTRY_SKIPS_FILE", "")
+
+_skipped: Final = pytest.StashKey[list[str]]()
+
+
+class Golden(Protocol):
+    """Compares with a committed file, or writes it in `make goldens`."""
+
+    def __call__(self, name: str, actual: str) -> None:
+        """Fail unless the file, named from the root of the repository, holds `actual`."""
+
+
+@pytest.fixture
+def golden() -> Golden:
+    """The committed samples. A test that takes it is marked `golden`."""
+    write = os.environ.get("TENANTRY_GOLDENS") == "write" and not os.environ.get("CI")
+
+    def compare(name: str, actual: str) -> None:
+        path = ROOT / name
+        if write:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(actual, encoding="utf-8")
+        committed = path.read_text(encoding="utf-8") if path.exists() else "(no such file)"
+        assert committed == actual, f"{name} differs: `make goldens` writes it anew"
+
+    return compare
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Start the count."""
+    config.stash[_skipped] = []
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests that `make goldens` runs."""
+    for item in items:
+        if "golden" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.golden)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """See the skips of tests."""
+    report = yield
+    _see(report, item.config)
+    return report
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_make_collect_report(
+    collector: pytest.Collector,
+) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """See the skips of whole files (`pytest.importorskip`)."""
+    report = yield
+    _see(report, collector.config)
+    return report
+
+
+def _see(report: pytest.TestReport | pytest.CollectReport, config: pytest.Config) -> None:
+    if not report.skipped or hasattr(report, "wasxfail"):
+        return  # an expected failure is a statement about an engine, checked in every run
+    config.stash[_skipped].append(report.nodeid)
+    if REQUIRE == "all":
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
+        report.outcome = "failed"
+        report.longrepr = f"TENANTRY_REQUIRE=all allows no skip: {reason}"
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter,
+    config: pytest.Config,
+) -> None:
+    """Say how many tests were skipped, also when there were none."""
+    skipped = config.stash[_skipped]
+    terminalreporter.write_line(f"skips: {len(skipped)}")
+    if SKIPS_FILE and skipped:
+        with Path(SKIPS_FILE).open("a", encoding="utf-8") as file:
+            file.writelines(f"{name}\n" for name in skipped)

@@ -1,0 +1,1 @@
+"""Fakes that tests share: they hold state, keep the original's promises, and never wait."""

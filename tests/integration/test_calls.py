@@ -1,0 +1,76 @@
+"""How many AWS calls a message costs, counted by a proxy in front of the engine."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from support.load import send, wait_stored
+from tenantry_local.laptop import Laptop
+from tenantry_local.model import CONSUMER, HOST, TenantSpec
+from tenantry_local.processes import free_port
+from tenantry_local.proxy import Proxy, proxy_up
+
+TENANT = "umbrella"
+
+
+@asynccontextmanager
+async def counted_laptop(**options: Any) -> AsyncGenerator[tuple[Laptop, Proxy], None]:
+    port = free_port()
+    async with (
+        proxy_up(f"http://{HOST}:{port}") as proxy,
+        Laptop.up(
+            [TenantSpec(TENANT, "premium", None)],
+            engine_port=port,
+            endpoint_url=proxy.url,
+            **options,
+        ) as laptop,
+    ):
+        yield laptop, proxy
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(180)
+async def test_calls_a_message_when_many_send_and_when_a_backlog_is_drained() -> None:
+    """64 requests in flight share calls (≤ 0.15 at 20 ms, ≤ 0.2 at none); a drain takes ≤ 0.35."""
+    messages = 1_000
+    async with counted_laptop() as (laptop, proxy):
+        await laptop.kill(TENANT, CONSUMER, signal.SIGKILL)
+        for delay_seconds, most in ((0.02, 0.15), (0.0, 0.2)):
+            proxy.delay_seconds = delay_seconds
+            proxy.reset()
+
+            statuses = await send(
+                laptop, TENANT, messages=messages, payload_bytes=600, in_flight=64
+            )
+
+            assert {202: messages} == statuses
+            assert proxy.calls["SendMessageBatch"] >= messages / 10  # it was felt
+            assert proxy.calls.total() <= most * messages, proxy.calls
+
+        proxy.reset()
+        await laptop.restart(TENANT, CONSUMER)
+        await wait_stored(laptop, TENANT, 2 * messages, seconds=120)
+
+        assert proxy.calls["BatchExecuteStatement"] >= 2 * messages / 25
+        assert proxy.calls.total() <= 0.35 * 2 * messages, proxy.calls
+
+
+@pytest.mark.slow
+async def test_an_idle_consumer_holds_one_poll_and_asks_for_nothing_else() -> None:
+    """With nothing to do there is one ReceiveMessage each wait, so three a minute at 20 s."""
+    wait_seconds = 2
+    async with counted_laptop(wait_seconds=wait_seconds) as (_, proxy):
+        # The first poll began before the laptop was up: count from the next.
+        await proxy.wait_until(lambda: proxy.calls["ReceiveMessage"] >= 2, seconds=30)
+        proxy.reset()
+
+        await asyncio.sleep(5 * wait_seconds)  # the time itself is what is counted in
+
+        assert set(proxy.calls) == {"ReceiveMessage"}
+        assert 3 <= proxy.calls["ReceiveMessage"] <= 6, proxy.calls
