@@ -25,7 +25,7 @@ test: dev engine ## Tests with coverage; ARGS='-k name' for some of them | Pytho
 test-engines: dev ## Contract suites on DynamoDB Local and ElasticMQ | Java 17+, Maven | 1 min
 	@scripts/test-engines.sh $(ARGS)
 
-demo: dev engine ## Main job, proven. ONCE=1 leaves, MESSAGES=file, POISON=1 | Python 3.11+ | 30 s
+demo: dev engine ## Main job, proven. ONCE=1 leaves, MESSAGES=file, POISON=1 | Python 3.11+ | 10 s
 	@exec $(python) -m tenantry_local demo
 
 up: dev engine ## All tiers on this machine, until Ctrl-C | Python 3.11+ | 5 s

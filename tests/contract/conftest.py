@@ -30,6 +30,10 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers", "needs(operation): what engine_gaps.yaml calls it where an engine lacks it"
     )
+    # aiohttp says so of more than 1 MiB, which SQS and DynamoDB take in a call of ours.
+    config.addinivalue_line(
+        "filterwarnings", "ignore:Sending a large body directly with raw bytes:ResourceWarning"
+    )
 
 
 @pytest.fixture(autouse=True)

@@ -210,8 +210,9 @@ async def test_a_handle_that_is_none_is_lost_and_its_neighbours_are_deleted(
 
 
 @pytest.mark.needs("DeleteMessageBatch, a handle of an earlier receive")
-async def test_the_handle_of_an_earlier_receive_is_lost(queues: Queues) -> None:
-    """The message is somebody else's now, and stays."""
+async def test_the_handle_of_an_earlier_receive_deletes_nothing(queues: Queues) -> None:
+    """The message is somebody else's now. SQS says that it was done, most engines that it is lost:
+    trying again is no use."""
     url = await queues.make()
     await queues.send(url, Sent("a"))
     queue = queues.queue(url)
@@ -220,7 +221,7 @@ async def test_the_handle_of_an_earlier_receive_is_lost(queues: Queues) -> None:
     (fresh,) = await receive(queue, 1)
 
     assert fresh.receipt_handle != stale.receipt_handle
-    assert Settled(lost=(stale,)) == await queue.delete([stale])
+    assert await queue.delete([stale]) in (Settled(lost=(stale,)), Settled(done=(stale,)))
     assert (0, 1) == await queues.depth(url)
 
 
@@ -325,8 +326,8 @@ async def test_many_are_forwarded_in_calls_that_sqs_takes(queues: Queues) -> Non
 async def test_a_call_of_exactly_one_mebibyte_is_taken(queues: Queues) -> None:
     """Attributes included: four messages of the largest size a queue takes by default."""
     target = await queues.make()
-    attributes = {"ä": "é" * 10}
-    size = DEFAULT_MAX_MESSAGE_BYTES - len("ä".encode()) - len("String") - 20
+    attributes = {"a": "é" * 10}
+    size = DEFAULT_MAX_MESSAGE_BYTES - len("a") - len("String") - 20
     messages = await held(queues, *(Sent(f"{n}" + "x" * (size - 1), attributes) for n in range(4)))
     assert 4 * DEFAULT_MAX_MESSAGE_BYTES == SQS_BATCH_BYTES
 

@@ -33,6 +33,12 @@ def public_jwk(name: str) -> dict[str, Any]:
     return jwk | {"kid": name, "alg": "RS256", "use": "sig"}
 
 
+def private_jwk(name: str) -> dict[str, Any]:
+    """The same with its private half, as nobody should publish it."""
+    jwk: dict[str, Any] = RSAAlgorithm.to_jwk(key_pair(name), as_dict=True)
+    return jwk | {"kid": name, "alg": "RS256", "use": "sig"}
+
+
 def segment(value: Any) -> str:
     """One part of a compact token: bytes and text as they are, anything else as JSON."""
     raw = value if isinstance(value, bytes) else str(value).encode()

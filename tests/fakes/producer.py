@@ -109,6 +109,4 @@ class ProducerApp:
             body = a_submission() if path == "/messages" else {"messages": [a_submission()]}
         raw = body if isinstance(body, bytes) else json.dumps(body).encode()
         sent = bearer(token(tenant_id=tenant), JSON, *headers) if only is None else only
-        return await call(
-            self.app, path, method="POST", headers=sent, body=raw, receive=receive
-        )
+        return await call(self.app, path, method="POST", headers=sent, body=raw, receive=receive)

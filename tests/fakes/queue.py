@@ -46,6 +46,7 @@ SENDER_FAULTS: Final = frozenset(
 )
 _LOST: Final = frozenset({"ReceiptHandleIsInvalid", "InvalidParameterValue", "MessageNotInflight"})
 _MOST_ATTRIBUTES: Final = 10
+_ATTRIBUTE_NAME: Final = re.compile(r"[A-Za-z0-9_.-]{1,256}")
 
 
 def _monotonic() -> float:
@@ -288,7 +289,8 @@ class FakeSqs:
     async def delete(self, url: str, handles: Sequence[str]) -> list[Verdict]:
         """DeleteMessageBatch, an outcome for each handle.
 
-        A handle that is not of the message's last receive deletes nothing.
+        A handle that is not of the message's last receive deletes nothing. SQS itself does not
+        always say so.
 
         Raises:
             CallFailedError: None was deleted, or that is not known.
@@ -364,8 +366,7 @@ class FakeSqs:
         verdicts: list[Verdict] = []
         for (body, attributes, _), size in zip(entries, sizes, strict=True):
             verdict = self._refused(operation, body)
-            is_empty = not body or not all(attributes.values())
-            if size > state.max_message_bytes or len(attributes) > _MOST_ATTRIBUTES or is_empty:
+            if not body or size > state.max_message_bytes or not _are_attributes(attributes):
                 verdict = "InvalidParameterValue"
             elif not _TAKEN.fullmatch(body.decode("utf-8", "surrogatepass")):
                 verdict = "InvalidMessageContents"
@@ -565,6 +566,12 @@ def message_bytes(body: bytes, attributes: Mapping[str, str]) -> int:
     """What SQS counts of a message: body, and name, type and value of each attribute."""
     return len(body) + sum(
         utf8_bytes(name) + len("String") + utf8_bytes(value) for name, value in attributes.items()
+    )
+
+
+def _are_attributes(attributes: Mapping[str, str]) -> bool:
+    return len(attributes) <= _MOST_ATTRIBUTES and all(
+        _ATTRIBUTE_NAME.fullmatch(name) and value for name, value in attributes.items()
     )
 
 

@@ -59,7 +59,7 @@ async def upstream() -> AsyncGenerator[tuple[Upstream, str], None]:
     subject = Upstream()
     app = web.Application(client_max_size=8 * 2**20)
     app.router.add_route("*", "/{path:.*}", subject.handle)
-    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    runner = web.AppRunner(app, shutdown_timeout=0.1, auto_decompress=False)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     yield subject, f"http://127.0.0.1:{runner.addresses[0][1]}"

@@ -7,16 +7,25 @@ import json
 import uuid
 from collections import defaultdict
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 from fakes.asgi import Answer, call
 from fakes.issuer import bearer, token
 from fakes.producer import JSON, ProducerApp, a_submission
 from fakes.registry import a_placement
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, Sampler
+from opentelemetry.trace import SpanKind
 from producer.publisher import Outgoing
+from structlog.testing import capture_logs
+from tenantry import problems, telemetry
 from tenantry.contract import decode, item_bytes
 from tenantry.errors import (
     InvalidMessageError,
@@ -724,11 +733,11 @@ async def test_a_tenant_that_moved_is_followed(producer: ProducerApp) -> None:
     producer.place(tier="premium", pool=None, queue_url=NEW)
     answer = await producer.post()
 
-    (_, old), (_, new) = producer.publisher.sent[-1], producer.publisher.sent[-1]
+    (_, new) = producer.publisher.sent[-1]
     assert 202 == answer.status
     assert [OLD, OLD, NEW] == [url for url, _ in producer.publisher.calls]
     assert ["acme", "acme"] == producer.registry.asked
-    assert old.body == producer.publisher.calls[1][1][0].body
+    assert new.body == producer.publisher.calls[1][1][0].body
     assert answer.json["message_id"] == decode(new.body.encode()).message_id
     assert new.group_id is None
     assert 0 == producer.metric("tenantry_messages_refused_total", problem="misplaced")
@@ -856,35 +865,163 @@ async def test_what_nobody_serves(
     assert "location" not in answer.headers
 
 
+# --- bugs --------------------------------------------------------------------------------------
+
+
+async def test_a_bug_is_a_problem_too(
+    producer: ProducerApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """500 without any detail; the log has path and trace, and neither payload nor token."""
+    lines = BytesIO()
+    logger = structlog.wrap_logger(
+        structlog.BytesLogger(lines),
+        processors=[telemetry._TRACEBACKS, structlog.processors.JSONRenderer(telemetry._dumps)],
+    )
+    monkeypatch.setattr(problems, "log", logger)
+
+    def broken(_: Outgoing) -> TenantryError | None:
+        raise RuntimeError("a bug")
+
+    producer.publisher.outcome = broken
+    answer = await producer.post(body=a_submission(payload={"secret": "hunter2"}))
+
+    assert "the service made an error, which it logged" == problem(answer, 500, "internal")["detail"]
+    [line] = lines.getvalue().splitlines()
+    logged = json.loads(line)
+    assert ("request.failed", "POST", ONE) == (logged["event"], logged["method"], logged["path"])
+    assert ("RuntimeError", "a bug") == (
+        logged["exception"][0]["exc_type"],
+        logged["exception"][0]["exc_value"],
+    )
+    assert "post_message" in [frame["name"] for frame in logged["exception"][0]["frames"]]
+    assert b"hunter2" not in line
+    assert b"eyJ" not in line
+
+
+async def test_a_request_leaves_no_line(producer: ProducerApp) -> None:
+    """Neither one that is accepted nor one that is refused: at this rate lines cost more."""
+    with capture_logs() as lines:
+        await producer.post()
+        await producer.post(body=b"{")
+
+    assert [] == lines
+
+
+# --- traces --------------------------------------------------------------------------------------
+
+
+def attributes(producer: ProducerApp) -> dict[str, str]:
+    """Those of the one message that was sent."""
+    [(_, outgoing)] = producer.publisher.sent
+    return dict(outgoing.attributes)
+
+
+async def test_a_clients_trace_travels_on(producer: ProducerApp) -> None:
+    """Where this service records nothing, consumers still see the client's trace."""
+    headers = (b"traceparent", TRACEPARENT.encode()), (b"tracestate", b"vendor=1")
+    await producer.post(ONE, None, *headers)
+
+    assert {"traceparent": TRACEPARENT, "tracestate": "vendor=1"} == attributes(producer)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        [],
+        [(b"traceparent", b"nonsense")],
+        [(b"traceparent", TRACEPARENT.replace("0af7", "0000").encode()[:-10])],
+        [(b"tracestate", b"vendor=1")],
+    ],
+)
+async def test_no_trace_is_no_attribute(
+    producer: ProducerApp, headers: list[tuple[bytes, bytes]]
+) -> None:
+    """Nothing, or nothing that is understood, adds nothing to the message."""
+    await producer.post(ONE, None, *headers)
+
+    assert {} == attributes(producer)
+
+
+def tracing(keys: Path, sampler: Sampler) -> tuple[ProducerApp, InMemorySpanExporter]:
+    """A producer that records, and what it recorded."""
+    exporter = InMemorySpanExporter()
+    provider = TracerProvider(sampler=sampler, shutdown_on_exit=False)
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    return ProducerApp(keys, tracer=provider.get_tracer("test")), exporter
+
+
+async def test_a_recorded_request_is_the_messages_trace(tmp_path: Path) -> None:
+    """The message carries our span, which is the client's child."""
+    producer, exporter = tracing(tmp_path / "jwks.json", ALWAYS_ON)
+    answer = await producer.post(ONE, None, (b"traceparent", TRACEPARENT.encode()))
+
+    [span] = exporter.get_finished_spans()
+    context, parent = span.get_span_context(), span.parent
+    assert 202 == answer.status
+    assert context is not None
+    assert parent is not None
+    assert ("POST /messages", SpanKind.SERVER) == (span.name, span.kind)
+    assert (TRACEPARENT[3:35], TRACEPARENT[36:52]) == (
+        f"{parent.trace_id:032x}",
+        f"{parent.span_id:016x}",
+    )
+    assert f"00-{context.trace_id:032x}-{context.span_id:016x}-01" == attributes(producer)[
+        "traceparent"
+    ]
+
+
+async def test_a_request_that_is_not_sampled_keeps_the_clients_trace(tmp_path: Path) -> None:
+    """An unsampled span of ours is in nobody's trace: the client's goes on."""
+    producer, exporter = tracing(tmp_path / "jwks.json", ALWAYS_OFF)
+    await producer.post(ONE, None, (b"traceparent", TRACEPARENT.encode()))
+
+    assert TRACEPARENT == attributes(producer)["traceparent"]
+    assert () == exporter.get_finished_spans()
+
+
 # --- the document ----------------------------------------------------------------------------
 
-
-async def about_in_every_way(producer: ProducerApp) -> list[int]:
-    """The statuses of /producer."""
-    asked = [
-        [],
-        bearer(token(), *bearer(token())),
-        bearer("not-a-token"),
-        bearer(token(), (b"tenantid", b"globex")),
-    ]
-    found = [(await call(producer.app, "/producer", headers=headers)).status for headers in asked]
-    producer.clock.advance(0)
-    return found
+ABOUT = {
+    200: [],
+    400: [*bearer(token()), *bearer(token())],
+    401: bearer("not-a-token"),
+    403: bearer(token(), (b"tenantid", b"globex")),
+}
 
 
 async def test_the_document_tells_every_status_and_no_other(tmp_path: Path) -> None:
-    """What the routes answer is what OpenAPI says, each status with its type of problem."""
-    seen: dict[str, set[int]] = defaultdict(set)
-    told: dict[str, set[int]] = defaultdict(set)
-    for n, refusal in enumerate(REFUSALS):
+    """What the routes answer is what OpenAPI says, each problem with its type."""
+    seen: dict[str, set[tuple[int, str]]] = defaultdict(set)
+
+    async def see(path: str, answer: Answer) -> None:
+        slug = answer.json["type"].rpartition(":")[2] if answer.status >= 400 else ""
+        seen[path].add((answer.status, slug))
+
+    for number, refusal in enumerate(REFUSALS):
         for path in (ONE, BATCH):
-            slow = {"request_seconds": 0.05} if refusal.status == 408 else {}
-            producer = ProducerApp(tmp_path / f"{n}{path.count('/')}.json", **slow)
-            seen[path].add((await refusal.ask(producer, path)).status)
+            seconds = 0.05 if refusal.status == 408 else 10
+            keys = tmp_path / f"{number}{path == ONE}.json"
+            producer = ProducerApp(keys, request_seconds=seconds)
+            await see(path, await refusal.ask(producer, path))
     producer = ProducerApp(tmp_path / "jwks.json")
-    seen[ONE].add((await producer.post(ONE)).status)
-    seen[BATCH].add((await producer.post(BATCH)).status)
-    document = producer.app.openapi()
     for path in (ONE, BATCH):
-        told[path] = {int(s) for s in document["paths"][path]["post"]["responses"]}
-    assert told == seen
+        await see(path, await producer.post(path))
+    for status, headers in ABOUT.items():
+        answer = await call(producer.app, "/producer", headers=headers)
+        assert status == answer.status
+        await see("/producer", answer)
+    producer = ProducerApp(tmp_path / "gone.json")
+    producer.keys.unlink()
+    await see("/producer", await call(producer.app, "/producer", headers=bearer(token())))
+
+    told = {
+        path: operation["responses"]
+        for path, item in producer.app.openapi()["paths"].items()
+        for operation in item.values()
+    }
+    assert {path: {str(status) for status, _ in found} for path, found in seen.items()} == {
+        path: set(responses) for path, responses in told.items()
+    }
+    for path, found in seen.items():
+        for status, slug in found:
+            assert slug in told[path][str(status)]["description"]

@@ -57,6 +57,8 @@ def test_a_dedicated_tenant_starts(monkeypatch: pytest.MonkeyPatch) -> None:
     ("changes", "line"),
     [
         ({"ENVIRONMENT": ""}, "TENANTRY_ENVIRONMENT: is not set"),
+        # `dev-a` + `b` and `dev` + `a-b` would share the names of queue and table.
+        ({"ENVIRONMENT": "dev-a"}, "TENANTRY_ENVIRONMENT: String should match pattern"),
         ({"INSTANCE": ""}, "TENANTRY_INSTANCE: is not set"),
         ({"TIER": ""}, "TENANTRY_TIER: is not set"),
         ({"REGISTRY_TABLE": ""}, "TENANTRY_REGISTRY_TABLE: is not set"),

@@ -258,7 +258,7 @@ class PlacementCache:
             return known.placement
 
     async def refresh(self, tenant_id: TenantId) -> Placement | None:
-        """The placement as the registry has it now.
+        """The placement as the registry has it, asked now; a look-up in flight is shared.
 
         Raises:
             RegistryUnavailableError: The registry does not answer.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import sys
+from math import ceil
 from typing import Annotated, Literal, Self, TypeVar
 
 from pydantic import Field, ValidationError, field_validator, model_validator
@@ -21,7 +22,9 @@ ASYMMETRIC_ALGORITHMS = frozenset(
     {"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"}
 )
 
-ENVIRONMENT_PATTERN = r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$"
+#: No hyphen: it ends at the first one of a name, so that no two environments of an account can
+#: make the same name of a queue or a table (`dev` + `a-b`, `dev-a` + `b`).
+ENVIRONMENT_PATTERN = r"^[a-z][a-z0-9]*$"
 POOL_PATTERN = r"^pool-[a-z0-9]+(-[a-z0-9]+)*$"
 
 Port = Annotated[int, Field(ge=0, le=65_535)]
@@ -59,7 +62,7 @@ class ServiceSettings(BaseSettings):
         description="Where the tenant comes from. `header` believes the tenantID header: only "
         "behind a mesh that sets it and strips the client's.",
     )
-    jwks: str | None = Field(default=None, description="Path or https address of the JWKS.")
+    jwks: str | None = Field(default=None, description="Path or http(s) address of the JWKS.")
     jwt_issuer: str | None = Field(default=None, description="What `iss` must be.")
     jwt_audience: str | None = Field(default=None, description="What `aud` must hold.")
     jwt_algorithms: Annotated[tuple[str, ...], NoDecode] = Field(
@@ -168,7 +171,7 @@ def grace_seconds(
     """
     requests = shutdown_delay_seconds + request_seconds
     work = wait_seconds + 2 + drain_seconds if wait_seconds or drain_seconds else 0
-    return round(max(requests, work) + FLUSH_SECONDS + MARGIN_SECONDS)
+    return ceil(max(requests, work) + FLUSH_SECONDS + MARGIN_SECONDS)
 
 
 SettingsT = TypeVar("SettingsT", bound=BaseSettings)

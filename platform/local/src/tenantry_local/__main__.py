@@ -23,6 +23,7 @@ from tenantry_local.paths import RUN_DIR, last_run, run_directories
 from tenantry_local.resources import REGISTRY_TABLE
 
 _INTERRUPTED: Final = 130
+_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
 
 def main() -> None:
@@ -54,6 +55,7 @@ def _run(arguments: argparse.Namespace) -> int:
         "run_dir": arguments.run_dir,
         "engine_port": arguments.engine_port,
         "router_port": arguments.router_port,
+        "max_receive_count": arguments.max_receive_count,
         "producer_command": arguments.producer_command,
         "consumer_command": arguments.consumer_command,
     }
@@ -74,20 +76,25 @@ def _until_signal(work: Coroutine[Any, Any, int], *, stopped: int) -> int:
     async def run() -> int:
         task = asyncio.ensure_future(work)
         loop = asyncio.get_running_loop()
-        cancelled = False
+        is_stopping = False
 
-        def on_signal() -> None:
-            nonlocal cancelled
-            if not cancelled:
-                cancelled = True
-                task.cancel()
+        def on_signal(*_: object) -> None:
+            nonlocal is_stopping
+            if not is_stopping:
+                is_stopping = True
+                loop.call_soon_threadsafe(task.cancel)
 
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, on_signal)
+        # Not the loop's own handlers: those go with the loop, and the next Ctrl-C would end
+        # the process with a traceback while it is leaving.
+        for number in _SIGNALS:
+            signal.signal(number, on_signal)
         try:
             return await task
         except asyncio.CancelledError:
             return stopped
+        finally:
+            for number in _SIGNALS:
+                signal.signal(number, signal.SIG_IGN)
 
     return asyncio.run(run())
 
@@ -171,6 +178,12 @@ def _parser() -> argparse.ArgumentParser:
     for command in (up, demo):
         command.add_argument("--engine-port", type=_port, default=0, help="0: a free one")
         command.add_argument("--router-port", type=_port, default=0, help="0: a free one")
+        command.add_argument(
+            "--max-receive-count",
+            type=int,
+            default=10,
+            help="receives before a message is a dead letter",
+        )
         for service in (PRODUCER, CONSUMER):
             command.add_argument(
                 f"--{service}-command",

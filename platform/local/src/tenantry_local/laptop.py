@@ -15,7 +15,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
-from tenantry.registry import Placement, Tier
+from tenantry.registry import DynamoRegistry, Placement, Tier
 from tenantry.tenant_id import parse_tenant_id
 from tenantry_local.clients import Engine
 from tenantry_local.engine import engine_python, start_engine
@@ -121,6 +121,11 @@ class Laptop:
     def engine_url(self) -> str:
         """The AWS endpoint."""
         return self.engine.url
+
+    @property
+    def registry(self) -> DynamoRegistry:
+        """All placements, as tenantctl writes them."""
+        return self._maker.registry
 
     @property
     def jwks(self) -> Path:

@@ -83,6 +83,8 @@ async def send(
         for _ in range(min(IN_FLIGHT, len(events))):
             group.create_task(sender.work(todo))
     outcome.accepted.sort(key=lambda accepted: accepted.event.line)
+    for others in (outcome.refused, outcome.failed):
+        others.sort(key=lambda other: other.event.line)
     outcome.seconds = time.monotonic() - started
     return outcome
 

@@ -13,7 +13,7 @@ from tenantry.problems import Problem, problem_responses
 
 _REF = "#/components/schemas/{model}"
 
-#: How a request as a whole is refused. A batch's rate and sizes are outcomes of its messages.
+#: How a request as a whole is refused. To be over the rate is, in a batch, a message's outcome.
 _REFUSED = (400, 401, 403, 408, 413, 415, 422, 503)
 
 

@@ -116,7 +116,6 @@ class Publisher(Protocol):
 class _Entry:
     message: Outgoing
     size: int
-    deadline: float
     added_at: float
     outcome: asyncio.Future[TenantryError | None]
     may_be_sent: bool = False
@@ -153,11 +152,13 @@ class SqsPublisher:
     async def publish(
         self, queue_url: str, messages: Sequence[Outgoing], *, deadline: float
     ) -> list[TenantryError | None]:
+        now = time.monotonic()
+        if deadline <= now:
+            return [NotAcceptedError("the message could not be sent in time") for _ in messages]
         loop = asyncio.get_running_loop()
         lane = self._lanes.get(queue_url)
         if lane is None:
             lane = self._lanes[queue_url] = _Lane(self, queue_url)
-        now = time.monotonic()
         outcomes: list[asyncio.Future[TenantryError | None]] = []
         entries: list[_Entry] = []
         for message in messages:
@@ -170,15 +171,17 @@ class SqsPublisher:
             ):
                 outcome.set_result(NotAcceptedError("too much waits to be sent already"))
                 continue
-            entry = _Entry(message, size, deadline, now, outcome)
+            entry = _Entry(message, size, now, outcome)
             self.account(lane, size)
             entries.append(entry)
             lane.buffer.append(entry)
-        lane.wake()
+        if entries:
+            lane.wake()
+        self._forget_if_idle(lane)
         try:
             pending = [outcome for outcome in outcomes if not outcome.done()]
             if pending:
-                await asyncio.wait(pending, timeout=max(0, deadline - now))
+                await asyncio.wait(pending, timeout=deadline - now)
         finally:
             # Out of time, or the client left: what has not left is taken back.
             for entry in entries:
@@ -191,11 +194,15 @@ class SqsPublisher:
         lane.bytes += size
         self._bytes += size
         self.metrics.buffer_bytes.set(self._bytes)
-        if lane.is_idle() and size < 0:
+        if size < 0:
+            self._forget_if_idle(lane)
+
+    def _forget_if_idle(self, lane: _Lane) -> None:
+        if lane.is_idle():
             self._lanes.pop(lane.queue_url, None)
 
     async def close(self) -> None:
-        """Wait for the calls in flight; their entries' deadlines bound it."""
+        """Wait for the calls in flight; the client's time-outs and entries' deadlines bound it."""
         while tasks := [task for lane in self._lanes.values() for task in lane.tasks]:
             await asyncio.wait(tasks)
 
@@ -339,7 +346,7 @@ class _Lane:
                 entry.settle(
                     InvalidMessageError(f"the queue will not take it: {failure.get('Code')}")
                 )
-        return not failed
+        return all(entry.outcome.done() for entry in waiting)
 
     def _refused(
         self, waiting: Sequence[_Entry], before: Sequence[bool], error: ClientError
@@ -365,19 +372,23 @@ class _Lane:
         tracer = self.publisher.tracer
         if tracer is None:
             return nullcontext()
-        sources = [
-            trace.get_current_span(extract(entry.message.attributes)).get_span_context()
-            for entry in batch
-            if entry.message.attributes
+        contexts = [
+            extract(entry.message.attributes) for entry in batch if entry.message.attributes
         ]
-        links = [trace.Link(source) for source in sources if source.trace_flags.sampled]
-        if not links:
+        sources = [
+            (context, source)
+            for context in contexts
+            if (source := trace.get_current_span(context).get_span_context()).trace_flags.sampled
+        ]
+        if not sources:
             return nullcontext()
         name = self.queue_url.rsplit("/", 1)[-1]
         return tracer.start_as_current_span(
             f"send {name}",
+            # Not the span of whichever request woke the lane: that one may not be sampled.
+            context=sources[0][0],
             kind=trace.SpanKind.CLIENT,
-            links=links,
+            links=[trace.Link(source) for _, source in sources],
             attributes={
                 **MESSAGING_SYSTEM,
                 "messaging.operation.name": "send",
