@@ -67,9 +67,7 @@ def describe_consumer() -> dict[str, Any]:
     """The consumer's document, likewise."""
     settings = consumer.settings.Settings.model_construct()
     nothing: Any = None
-    return consumer.app.create_app(
-        consumer.api.Api(settings, nothing, nothing, nothing)
-    ).openapi()
+    return consumer.app.create_app(consumer.api.Api(settings, nothing, nothing, nothing)).openapi()
 
 
 def render(document: Mapping[str, Any]) -> str:

@@ -23,7 +23,7 @@ from contract.engines import sqs_client
 from contract.queues import MemoryQueues, Queues, Sent, engine_queues
 
 TRACE = {"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}
-SECONDS = 20.0
+SECONDS = 6.0
 
 
 class Publish(Protocol):

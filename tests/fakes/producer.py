@@ -8,21 +8,22 @@ from pathlib import Path
 from typing import Any
 
 from opentelemetry import trace
-from producer.api import Api
-from producer.app import create_app
-from producer.limiter import RateLimiter
-from producer.settings import Settings
 from prometheus_client import CollectorRegistry
 from starlette.types import Receive
-from tenantry.metrics import ProducerMetrics
-from tenantry.registry import PlacementCache
-from tenantry.tenancy import KeySet, TokenIdentity
 
 from fakes.asgi import Answer, call
 from fakes.clock import Clock
 from fakes.issuer import AUDIENCE, ISSUER, bearer, public_jwk, token
 from fakes.publisher import FakePublisher
 from fakes.registry import MemoryRegistry, a_placement
+from producer.api import Api
+from producer.app import create_app
+from producer.limiter import RateLimiter
+from producer.settings import Settings
+from tenantry.jwks import KeySet
+from tenantry.metrics import ProducerMetrics
+from tenantry.registry import PlacementCache
+from tenantry.tenancy import TokenIdentity
 
 JSON = (b"content-type", b"application/json")
 

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
 
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, EndpointConnectionError, ReadTimeoutError
 
-from fakes.queue import SENDER_FAULTS, CallFailedError, FakeSqs, message_bytes
+from fakes.queue import LOST_ANSWER, SENDER_FAULTS, CallFailedError, FakeSqs, message_bytes
 from producer.publisher import Outgoing, Publisher
 from tenantry.errors import (
     InvalidMessageError,
@@ -88,6 +88,8 @@ class FakePublisher(Publisher):
             except CallFailedError as error:
                 if "NonExistentQueue" in str(error):
                     return MisplacedError("the tenant's queue cannot be used from here")
+                if str(error) == LOST_ANSWER:
+                    return OutcomeUnknownError("SQS did not confirm in time")
                 return NotAcceptedError("the message could not be sent in time")
             if verdict is not None:
                 outcome = InvalidMessageError(f"the queue will not take it: {verdict}")
@@ -196,8 +198,7 @@ class FakeSqsClient:
                     "send", call.queue_url, [_entry(entry) for entry in entries]
                 )
             except CallFailedError as error:
-                code = str(error)
-                raise client_error(code, 503 if "Unavailable" in code else 400) from error
+                raise _as_botocore_does(str(error), self._sqs, call.queue_url) from error
         return answer(
             entries,
             [
@@ -219,6 +220,14 @@ def answer(entries: Sequence[Any], failures: Sequence[dict[str, Any]] = ()) -> d
     # botocore leaves the keys out where there is nothing to tell.
     parts = {"Successful": successful, "Failed": list(failures)}
     return {name: part for name, part in parts.items() if part}
+
+
+def _as_botocore_does(code: str, sqs: FakeSqs, queue_url: str) -> Exception:
+    if sqs.down:
+        return EndpointConnectionError(endpoint_url=queue_url)
+    if code == LOST_ANSWER:
+        return ReadTimeoutError(endpoint_url=queue_url)
+    return client_error(code, 503 if code == "ServiceUnavailable" else 400)
 
 
 def _entry(entry: Any) -> tuple[bytes, dict[str, str], str | None]:

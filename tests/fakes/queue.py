@@ -44,6 +44,8 @@ _TAKEN: Final = re.compile("[\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff
 SENDER_FAULTS: Final = frozenset(
     {"InvalidParameterValue", "InvalidMessageContents", "InvalidAttributeValue"}
 )
+#: The code of a call that took effect and whose answer never came.
+LOST_ANSWER: Final = "RequestTimeout"
 _LOST: Final = frozenset({"ReceiptHandleIsInvalid", "InvalidParameterValue", "MessageNotInflight"})
 _MOST_ATTRIBUTES: Final = 10
 _ATTRIBUTE_NAME: Final = re.compile(r"[A-Za-z0-9_.-]{1,256}")
@@ -236,11 +238,9 @@ class FakeSqs:
         """The next calls fail whole and change nothing."""
         self._failures.setdefault(operation, []).append(_Failure(code, times, False))
 
-    def lose_answers(
-        self, operation: Operation, times: int = 1, code: str = "RequestTimeout"
-    ) -> None:
+    def lose_answers(self, operation: Operation, times: int = 1) -> None:
         """The next calls take effect, and their callers see a failure."""
-        self._failures.setdefault(operation, []).append(_Failure(code, times, True))
+        self._failures.setdefault(operation, []).append(_Failure(LOST_ANSWER, times, True))
 
     def refuse(self, operation: Operation, verdict: Callable[[bytes], Verdict] | None) -> None:
         """Entries fail by their bodies from now on; None ends it."""

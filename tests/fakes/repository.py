@@ -32,10 +32,17 @@ Key = tuple[str, str]
 QUERY_BYTES: Final = 1_048_576
 #: Text and names of one statement, and the call around it.
 _STATEMENT_BYTES: Final = 400
+#: Significant digits of a number. DynamoDB, "Supported data types".
+_NUMBER_DIGITS: Final = 38
 
 
 class FakeRepository(MessageRepository, MessageReader):
     """Tables of messages, and the two ports on them.
+
+    A whole call that DynamoDB would refuse (a key that is there twice, more than 4 MiB as sent,
+    a number beyond 38 digits) is halved until the culprit is left, as the adapter does, and
+    counted. DynamoDB Local itself takes more than 4 MiB, and stores the first of each key before
+    it refuses a call for one that is twice: then both are duplicates.
 
     Faults are set before the call that shall feel them:
 
@@ -178,7 +185,13 @@ class FakeRepository(MessageRepository, MessageReader):
 
 def _is_refused_whole(items: Sequence[dict[str, Any]]) -> bool:
     keys = {(item["tenant_id"]["S"], item["message_id"]["S"]) for item in items}
-    return not items or len(keys) < len(items) or _sent_bytes(items) > PARTIQL_BATCH_BYTES
+    numbers = (value["N"] for item in items for value in item.values() if "N" in value)
+    return (
+        not items
+        or len(keys) < len(items)
+        or any(len(number.strip("0")) > _NUMBER_DIGITS for number in numbers)
+        or _sent_bytes(items) > PARTIQL_BATCH_BYTES
+    )
 
 
 def _sent_bytes(items: Sequence[dict[str, Any]]) -> int:

@@ -28,17 +28,14 @@ def environment(**changes: str) -> dict[str, str]:
     return inherited | theirs | changes
 
 
+def command(tmp_path: Path, *arguments: str) -> list[str | Path]:
+    run_dir = tmp_path / "run"
+    return [sys.executable, "-m", "tenantry_local", "demo", "--run-dir", run_dir, *arguments]
+
+
 def demo(tmp_path: Path, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "tenantry_local",
-            "demo",
-            "--run-dir",
-            tmp_path / "run",
-            *arguments,
-        ],
+        command(tmp_path, *arguments),
         env=environment(ONCE="1", **env),
         capture_output=True,
         text=True,
@@ -89,8 +86,8 @@ def test_one_message_that_is_harmed_fails_the_demo_by_name(
 ) -> None:
     """The demo exits 1, names the message and its line, and keeps the logs."""
     messages = write(tmp_path, event(), event("sabotaged", tenant_id="acme"), event(), event())
-    command = shlex.join([sys.executable, str(SABOTEUR), harm])
-    done = demo(tmp_path, "--consumer-command", command, MESSAGES=messages)
+    consumer = shlex.join([sys.executable, str(SABOTEUR), harm])
+    done = demo(tmp_path, "--consumer-command", consumer, MESSAGES=messages)
     assert done.returncode == 1, done.stdout + done.stderr
     assert re.search(
         rf"^1 wrong:\n  message [0-9a-f-]{{36}} of acme, line 2: {what}", done.stdout, re.MULTILINE
@@ -121,15 +118,7 @@ def waiting_demo(
 ) -> Iterator[tuple[subprocess.Popen[str], list[str]]]:
     """A demo that waits for Ctrl-C, and what it printed until then."""
     process = subprocess.Popen(
-        [
-            sys.executable,
-            "-m",
-            "tenantry_local",
-            "demo",
-            "--run-dir",
-            tmp_path / "run",
-            *arguments,
-        ],
+        command(tmp_path, *arguments),
         env=environment(**env),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -149,9 +138,7 @@ def waiting_demo(
 
 
 def test_refusals_poison_and_commands_as_pasted(tmp_path: Path) -> None:
-    """What is refused is listed and counts against nothing; bad messages harm no neighbour, and
-    one that is repaired and redriven is stored; the curl commands work as they are printed.
-    """
+    """Refusals count against nothing, a repaired dead letter is stored, the curl works."""
     messages = write(
         tmp_path,
         event(payload={"s": "x" * 300_000}),

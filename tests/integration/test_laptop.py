@@ -175,7 +175,7 @@ async def test_a_tenant_comes_and_goes(laptop: Laptop, http: aiohttp.ClientSessi
     async with http.get("/messages", headers=headers(laptop, "hooli")) as response:
         assert response.status == 404
     assert len(pids) == 2
-    assert not any(Path(f"/proc/{pid}").exists() for pid in pids)
+    assert not any(exists(pid) for pid in pids)
     assert not tenant.token_file.exists()
     with pytest.raises(laptop.engine.sqs.exceptions.QueueDoesNotExist):
         await queue_depth(laptop.engine, tenant.queue_url)
@@ -209,14 +209,19 @@ async def test_what_is_no_tenant_id_is_refused(laptop: Laptop, tenant_id: str) -
         await laptop.add_tenant(tenant_id, "basic")
 
 
+def environment_of(pid: int | None) -> dict[str, str]:
+    entries = Path(f"/proc/{pid}/environ").read_text().split("\0")
+    return dict(entry.split("=", 1) for entry in entries if "=" in entry)
+
+
+def exists(pid: int | None) -> bool:
+    return Path(f"/proc/{pid}").exists()
+
+
 async def test_children_have_nothing_of_the_users_account(laptop: Laptop) -> None:
     """No AWS variable of a service's environment is the user's."""
     pid = laptop.instance("pool-1", "consumer").pid
-    env = dict(
-        entry.split("=", 1)
-        for entry in Path(f"/proc/{pid}/environ").read_text().split("\0")
-        if "=" in entry
-    )
+    env = environment_of(pid)
     assert env["AWS_CONFIG_FILE"] == env["AWS_SHARED_CREDENTIALS_FILE"] == os.devnull
     assert env["AWS_ENDPOINT_URL"] == laptop.engine_url
     assert env["AWS_ACCESS_KEY_ID"] == "local"

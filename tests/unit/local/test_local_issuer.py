@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from tenantry.errors import UnauthenticatedError
-from tenantry.tenancy import KeySet, TokenIdentity
+from tenantry.jwks import KeySet
+from tenantry.tenancy import TokenIdentity
 from tenantry_local.issuer import AUDIENCE, ISSUER, Issuer
 
 

@@ -2,14 +2,18 @@ from __future__ import annotations
 
 import io
 import shlex
+from collections import Counter
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
 from tenantry_local.demo import curl_commands
-from tenantry_local.proof import Finding
+from tenantry_local.events import Event
+from tenantry_local.model import Tenant
+from tenantry_local.proof import Finding, Proof
 from tenantry_local.report import Report, percentile
+from tenantry_local.sending import Accepted, Outcome
 
 
 def report() -> tuple[Report, io.StringIO]:
@@ -35,6 +39,25 @@ def test_progress_is_plain_lines_where_there_is_no_terminal() -> None:
         for done in range(1, 4):
             on_sent(done)
     assert output.getvalue() == "Sending: 3 of 3\n"
+
+
+NAME = "local-umbrella-messages"
+
+
+@pytest.mark.parametrize("width", [80, 140])
+def test_no_column_is_lost_where_it_is_narrow(width: int) -> None:
+    """Names of queues and tables give way; numbers do not."""
+    output = io.StringIO()
+    tenant = Tenant("umbrella", "advanced", "pool-1", "", "", NAME, "dead", NAME, Path())
+    proof = Proof(stored=Counter(umbrella=12), duplicates=Counter(umbrella=34))
+    proof.seconds["umbrella"] = [0.567] * 99 + [8.901]
+    proof.seconds["umbrella"].append(8.901)
+    outcome = Outcome(accepted=[Accepted(Event(1, "umbrella", "t", b""), "m")])
+    Report(Console(file=output, width=width)).table([tenant], outcome, proof, {"dead": 56})
+    numbers = ["1", "12", "34", "56", "567", "8901"]
+    (row,) = (line for line in output.getvalue().splitlines() if "umbrella " in line)
+    assert [word for word in row.split() if word.isdecimal()] == numbers
+    assert max(len(line) for line in output.getvalue().splitlines()) <= width
 
 
 @pytest.mark.parametrize(

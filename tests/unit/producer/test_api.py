@@ -14,17 +14,18 @@ from typing import Any
 
 import pytest
 import structlog
-from fakes.asgi import Answer, call
-from fakes.issuer import bearer, token
-from fakes.producer import JSON, ProducerApp, a_submission
-from fakes.registry import a_placement
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, Sampler
 from opentelemetry.trace import SpanKind
-from producer.publisher import Outgoing
 from structlog.testing import capture_logs
+
+from fakes.asgi import Answer, call
+from fakes.issuer import bearer, token
+from fakes.producer import JSON, ProducerApp, a_submission
+from fakes.registry import a_placement
+from producer.publisher import Outgoing
 from tenantry import problems, telemetry
 from tenantry.contract import decode, item_bytes
 from tenantry.errors import (
@@ -80,7 +81,7 @@ async def test_a_message_is_accepted(producer: ProducerApp) -> None:
 
 
 async def test_only_a_pools_queue_gets_a_group(producer: ProducerApp) -> None:
-    """The tenant is the message group on a pool's queue, and there is none on a queue of one's own."""
+    """The tenant is the message group there; on a queue of one's own there is none."""
     await producer.post()
     producer.place(tenant_id="globex", tier="advanced", pool=None, queue_url=NEW)
     await producer.post(tenant="globex")
@@ -593,7 +594,9 @@ async def test_the_same_key_is_the_same_message(producer: ProducerApp) -> None:
     again = await producer.post(ONE, a_submission(payload={"other": 1}), (KEY, b"k"))
 
     assert first == again.json["message_id"]
-    assert 3 == len({first, await id_with(producer, b"K"), await id_with(producer, b"k", "globex")})
+    assert 3 == len(
+        {first, await id_with(producer, b"K"), await id_with(producer, b"k", "globex")}
+    )
 
 
 async def test_a_key_in_a_batch_is_the_same_key(producer: ProducerApp) -> None:
@@ -689,7 +692,7 @@ async def test_nothing_is_accepted_where_one_entry_is_invalid(producer: Producer
 
 
 async def test_outcomes_are_in_order(producer: ProducerApp) -> None:
-    """207 when not all were accepted: too large, over the rate and refused ones in their places."""
+    """207 when not all were accepted: each refused one is in its place."""
     producer.place(rate=3, max_message_bytes=1_000)
     batch = numbered(8)
     batch["messages"][2] = a_submission(payload={"a": "x" * 1_000})
@@ -758,7 +761,10 @@ async def test_only_what_was_misplaced_is_sent_again(producer: ProducerApp) -> N
     assert [(OLD, 0), (OLD, 2), (NEW, 1), (NEW, 3)] == [
         (url, number(sent)) for url, sent in producer.publisher.sent[1:]
     ]
-    ids = {number(sent): decode(sent.body.encode()).message_id for _, sent in producer.publisher.sent[1:]}
+    ids = {
+        number(sent): decode(sent.body.encode()).message_id
+        for _, sent in producer.publisher.sent[1:]
+    }
     assert [ids[n] for n in range(4)] == [entry["message_id"] for entry in answer.json["results"]]
 
 
@@ -885,7 +891,9 @@ async def test_a_bug_is_a_problem_too(
     producer.publisher.outcome = broken
     answer = await producer.post(body=a_submission(payload={"secret": "hunter2"}))
 
-    assert "the service made an error, which it logged" == problem(answer, 500, "internal")["detail"]
+    assert (
+        "the service made an error, which it logged" == problem(answer, 500, "internal")["detail"]
+    )
     [line] = lines.getvalue().splitlines()
     logged = json.loads(line)
     assert ("request.failed", "POST", ONE) == (logged["event"], logged["method"], logged["path"])
@@ -965,9 +973,10 @@ async def test_a_recorded_request_is_the_messages_trace(tmp_path: Path) -> None:
         f"{parent.trace_id:032x}",
         f"{parent.span_id:016x}",
     )
-    assert f"00-{context.trace_id:032x}-{context.span_id:016x}-01" == attributes(producer)[
-        "traceparent"
-    ]
+    assert (
+        f"00-{context.trace_id:032x}-{context.span_id:016x}-01"
+        == attributes(producer)["traceparent"]
+    )
 
 
 async def test_a_request_that_is_not_sampled_keeps_the_clients_trace(tmp_path: Path) -> None:

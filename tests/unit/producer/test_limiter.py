@@ -5,10 +5,11 @@ from __future__ import annotations
 from unittest.mock import patch
 
 import pytest
-from fakes.clock import Clock
-from fakes.registry import a_placement
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from fakes.clock import Clock
+from fakes.registry import a_placement
 from producer import limiter as module
 from producer.limiter import RateLimiter
 from tenantry.errors import RateLimitedError
@@ -124,21 +125,18 @@ STEPS = st.lists(st.tuples(st.integers(0, 80), st.integers(1, 400)), max_size=40
 def test_no_more_passes_than_the_rate_and_the_burst_allow(
     rate: int, steps: list[tuple[int, int]]
 ) -> None:
-    """What passed never exceeds burst + rate × time, but for the last message's debt; and a
-    refused message passes after exactly the seconds it was told.
-    """
+    """Never, but for the last message's debt; who is refused passes when it was told to."""
     clock = Clock()
     limiter = RateLimiter(clock)
     placement = a_placement(rate=rate)
     started, passed = clock.now, 0
     for eighths, units in steps:
         clock.advance(eighths / 8)
-        before = passed
         try:
             limiter.take(placement, units)
         except RateLimitedError as refused:
-            assert refused.retry_after >= 1
             clock.advance(refused.retry_after)
             limiter.take(placement, units)
+        burst = 2 * rate
+        assert passed + min(units, burst) <= burst + rate * (clock.now - started)
         passed += units
-        assert before + min(units, 2 * rate) <= 2 * rate + rate * (clock.now - started)

@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
-import openapi
 import pytest
+
+import openapi
 from fakes.producer import ProducerApp, a_submission
 from tenantry.errors import NotAcceptedError
 from tenantry.limits import BATCH_MESSAGES, IDEMPOTENCY_KEY_CHARACTERS
@@ -69,7 +70,7 @@ def test_who_needs_a_token_says_so(document: dict[str, Any]) -> None:
     """Each operation on messages names the scheme, and the scheme is there."""
     for path, item in document["paths"].items():
         for operation in item.values():
-            wanted = [{"token": []}] if path.startswith("/messages") else None
+            wanted: Any = [{"token": []}] if path.startswith("/messages") else None
             assert wanted == operation.get("security"), path
     assert {"token"} == set(document["components"]["securitySchemes"])
 
@@ -109,7 +110,9 @@ async def test_answers_have_the_shape_that_is_told(producer: ProducerApp) -> Non
 
     def fits(value: dict[str, Any], *names: str) -> bool:
         return any(
-            set(schemas[name].get("required", ())) <= set(value) <= set(schemas[name]["properties"])
+            set(schemas[name].get("required", ()))
+            <= set(value)
+            <= set(schemas[name]["properties"])
             for name in names
         )
 

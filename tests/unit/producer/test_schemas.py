@@ -8,13 +8,14 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from producer.schemas import BatchSubmission, Submission, parse
 from tenantry.errors import InvalidMessageError, MalformedBodyError
 
 GOOD = {"type": "order.created", "payload": {"order": 1}}
 
 
-def refused(body: bytes, model: type[Submission] | type[BatchSubmission]) -> InvalidMessageError:
+def refused(body: bytes, model: Any) -> InvalidMessageError:
     with pytest.raises(InvalidMessageError) as error:
         parse(body, model)
     return error.value

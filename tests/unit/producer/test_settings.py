@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from producer.settings import Settings
 from pydantic import ValidationError
+
+from producer.settings import Settings
 from tenantry.limits import SQS_BATCH_BYTES
 from tenantry.settings import load
 

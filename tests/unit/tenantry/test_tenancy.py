@@ -34,14 +34,15 @@ from fakes.issuer import (
     token,
 )
 from fakes.waiting import until
-from tenantry import tenancy
+from tenantry import jwks
 from tenantry.errors import (
     IdentityUnavailableError,
     InvalidRequestError,
     TenantMismatchError,
     UnauthenticatedError,
 )
-from tenantry.tenancy import HeaderIdentity, KeySet, TokenIdentity
+from tenantry.jwks import KeySet
+from tenantry.tenancy import HeaderIdentity, TokenIdentity
 
 
 @pytest.fixture
@@ -685,7 +686,7 @@ async def test_an_issuer_that_hangs_is_given_up(
     identity: TokenIdentity, server: JwksServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A fetch has a time-out."""
-    monkeypatch.setattr(tenancy, "JWKS_TIMEOUT_SECONDS", 0.05)
+    monkeypatch.setattr(jwks, "JWKS_TIMEOUT_SECONDS", 0.05)
     server.open.clear()
 
     with pytest.raises(IdentityUnavailableError):

@@ -268,28 +268,20 @@ def partitions(tenant_id: str, shards: int) -> tuple[str, ...]:
     return tuple(f"{tenant_id}#{n}" for n in range(shards))
 
 
-# Names, digest, two instants, id and version; numbers are counted at their largest.
-_ITEM_FIXED_BYTES: Final = (
-    sum(
-        len(name)
-        for name in (
-            "tenant_id",
-            "message_id",
-            "type",
-            "payload",
-            "payload_sha256",
-            "accepted_at",
-            "stored_at",
-            "version",
-        )
-    )
-    + 36
-    + 32
-    + 27
-    + 27
-    + 21
-    + len("#255")
+#: The attributes of an item.
+ITEM_ATTRIBUTES: Final = (
+    "tenant_id",
+    "message_id",
+    "type",
+    "payload",
+    "payload_sha256",
+    "accepted_at",
+    "stored_at",
+    "version",
 )
+
+# Names, id, digest, two instants, version and shard; each value at its largest.
+_ITEM_FIXED_BYTES: Final = sum(map(len, ITEM_ATTRIBUTES)) + 36 + 32 + 27 + 27 + 21 + len("#255")
 
 
 def item_bytes(message: Message) -> int:

@@ -12,25 +12,19 @@ import signal as signals
 from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, Final
 
-from tenantry.registry import DynamoRegistry, Placement, Tier
-from tenantry.tenant_id import parse_tenant_id
+from tenantry.registry import DynamoRegistry, Tier
 from tenantry_local.clients import Engine
 from tenantry_local.engine import engine_python, start_engine
 from tenantry_local.issuer import Issuer
 from tenantry_local.model import (
-    CONSUMER,
-    DEFAULT_POOL,
     DEFAULT_TENANTS,
     HOST,
-    PRODUCER,
     Instance,
     LaptopError,
     Options,
     Pool,
-    Resources,
     Tenant,
     TenantSpec,
 )
@@ -40,6 +34,7 @@ from tenantry_local.processes import Process, Processes, free_port, is_free
 from tenantry_local.resources import ResourceMaker
 from tenantry_local.router import Router
 from tenantry_local.services import Services
+from tenantry_local.tenants import Tenants
 
 #: Bounds of stopping, in seconds: services in parallel, then the engine.
 _SERVICES_STOP_SECONDS: Final = 3.6
@@ -64,10 +59,13 @@ class Laptop:
         self._maker = ResourceMaker(engine, options)
         self._issuer = issuer
         self._services = services
-        self._options = options
-        self._tenants: dict[str, Tenant] = {}
-        self._placements: dict[str, Placement] = {}
-        self._pools: dict[str, Resources] = {}
+        self._residents = Tenants(
+            maker=self._maker,
+            services=services,
+            issuer=issuer,
+            options=options,
+            run_dir=run_dir,
+        )
 
     @classmethod
     @asynccontextmanager
@@ -135,19 +133,12 @@ class Laptop:
     @property
     def tenants(self) -> Mapping[str, Tenant]:
         """Every tenant that lives here, by id."""
-        return MappingProxyType(self._tenants)
+        return self._residents.all
 
     @property
     def pools(self) -> Mapping[str, Pool]:
         """Every pool, by name."""
-        return {
-            name: Pool(
-                name,
-                resources,
-                tuple(t.tenant_id for t in self._tenants.values() if t.pool == name),
-            )
-            for name, resources in self._pools.items()
-        }
+        return self._residents.pools
 
     @property
     def instances(self) -> tuple[Instance, ...]:
@@ -172,7 +163,7 @@ class Laptop:
 
     def find(self, tenant_id: str) -> Tenant | None:
         """The tenant, if it lives here."""
-        return self._tenants.get(tenant_id)
+        return self.tenants.get(tenant_id)
 
     def address(self, instance: str, service: str) -> str:
         """Where an instance listens, whether it runs or not."""
@@ -192,9 +183,9 @@ class Laptop:
         Raises:
             LaptopError: The id is not one or is taken, or something did not start.
         """
-        await self._place(TenantSpec(tenant_id, tier, pool), placement)
+        await self._residents.place(TenantSpec(tenant_id, tier, pool), placement)
         await self._services.wait_ready()
-        return self._tenants[tenant_id]
+        return self.tenants[tenant_id]
 
     async def remove_tenant(self, tenant_id: str) -> None:
         """Offboard a tenant: it is refused from now on, and what it owned is gone.
@@ -204,17 +195,7 @@ class Laptop:
         Raises:
             LaptopError: It does not live here.
         """
-        tenant = self._tenants.pop(tenant_id, None)
-        if tenant is None:
-            msg = f"no tenant {tenant_id} lives here"
-            raise LaptopError(msg)
-        await self._maker.offboard(self._placements.pop(tenant_id))
-        await asyncio.to_thread(tenant.token_file.unlink, missing_ok=True)
-        if tenant.tier != "basic":
-            await self._services.remove(tenant_id)
-            await self._maker.remove(
-                Resources(tenant.queue_url, tenant.dead_letter_queue_url, tenant.table_name)
-            )
+        await self._residents.remove(tenant_id)
 
     async def kill(
         self, instance: str, service: str, signal: signals.Signals = signals.SIGKILL
@@ -229,63 +210,12 @@ class Laptop:
     async def _populate(self, tenants: tuple[TenantSpec, ...]) -> None:
         await self._maker.make_registry()
         for spec in tenants:
-            await self._place(spec, {})
+            await self._residents.place(spec, {})
         await self._services.wait_ready()
-
-    async def _place(self, spec: TenantSpec, overrides: Mapping[str, Any]) -> None:
-        try:
-            tenant_id = parse_tenant_id(spec.tenant_id)
-        except ValueError as error:
-            msg = f"{spec.tenant_id!r}: {error}"
-            raise LaptopError(msg, status=2) from None
-        if tenant_id in self._tenants:
-            msg = f"a tenant {tenant_id} lives here already"
-            raise LaptopError(msg, status=2)
-        pool = None if spec.tier == "premium" else spec.pool or DEFAULT_POOL
-        if pool is not None and pool not in self._pools:
-            self._pools[pool] = resources = await self._maker.make(pool)
-            self._services.launch(pool, PRODUCER, "basic", resources)
-            self._services.launch(pool, CONSUMER, "basic", resources)
-        if spec.tier == "basic":
-            assert pool is not None  # noqa: S101 - only a premium tenant has none
-            resources = self._pools[pool]
-        else:
-            resources = await self._maker.make(tenant_id)
-        placement = Placement(
-            **{
-                "tenant_id": tenant_id,
-                "tier": spec.tier,
-                "pool": pool,
-                "queue_url": resources.queue_url,
-                "table_name": resources.table_name,
-                "max_message_bytes": self._options.max_message_bytes,
-                "rate": self._options.rate,
-                **overrides,
-            }
-        )
-        placement = await self._maker.register(placement)
-        if spec.tier != "basic":
-            self._services.launch(tenant_id, CONSUMER, spec.tier, resources)
-        if spec.tier == "premium":
-            self._services.launch(tenant_id, PRODUCER, spec.tier, resources)
-        token_file = self.run_dir / f"token-{tenant_id}"
-        self._issuer.write_header_file(token_file, tenant_id)
-        self._placements[tenant_id] = placement
-        self._tenants[tenant_id] = Tenant(
-            tenant_id=tenant_id,
-            tier=spec.tier,
-            pool=pool,
-            producer=pool or tenant_id,
-            consumer=pool if spec.tier == "basic" and pool else tenant_id,
-            queue_url=placement.queue_url,
-            dead_letter_queue_url=resources.dead_letter_queue_url,
-            table_name=placement.table_name,
-            token_file=token_file,
-        )
 
     async def _page(self) -> str:
         return await render_page(
-            self.engine, self._tenants.values(), self.instances, self.router_port
+            self.engine, self.tenants.values(), self.instances, self.router_port
         )
 
 

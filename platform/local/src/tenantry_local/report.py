@@ -21,6 +21,8 @@ from tenantry_local.sending import NotAccepted, Outcome
 #: How many of a kind are listed one by one; the rest are counted.
 LISTED: Final = 20
 _PLAIN_WIDTH: Final = 140
+#: What the table needs to say everything in one line.
+_WIDE: Final = 122
 #: Between two lines of progress where there is no terminal, in seconds.
 _PLAIN_SECONDS: Final = 5.0
 
@@ -86,11 +88,15 @@ class Report:
         dead_letters: Mapping[str, int],
     ) -> None:
         """One row a tenant; `dead_letters` by the URL of their queue."""
-        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, expand=False)
-        for name in ("tenant", "tier", "queue", "table"):
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=0)
+        for name in ("tenant", "tier"):
+            table.add_column(name, no_wrap=True)
+        # Where it is narrow these two give way.
+        for name in ("queue", "table"):
             table.add_column(name, overflow="fold")
+        space = "\n" if self._console.width < _WIDE else " "
         for name in ("accepted", "stored", "duplicates", "dead letters", "p50 ms", "p99 ms"):
-            table.add_column(name, justify="right")
+            table.add_column(name.replace(" ", space), justify="right", no_wrap=True)
         for tenant in tenants:
             accepted = sum(a.event.tenant_id == tenant.tenant_id for a in outcome.accepted)
             table.add_row(

@@ -46,11 +46,14 @@ class ResourceMaker:
         )
         return Resources(queue_url, dead_letter_queue_url, table_name)
 
-    async def remove(self, resources: Resources) -> None:
+    async def remove(self, instance: str) -> None:
         """Remove them, with what they hold."""
-        for queue_url in (resources.queue_url, resources.dead_letter_queue_url):
-            await self._engine.sqs.delete_queue(QueueUrl=queue_url)
-        await self._engine.dynamodb.delete_table(TableName=resources.table_name)
+        sqs = self._engine.sqs
+        for make_name in (names.queue_name, names.dead_letter_queue_name):
+            answer = await sqs.get_queue_url(QueueName=make_name(ENVIRONMENT, instance))
+            await sqs.delete_queue(QueueUrl=answer["QueueUrl"])
+        table_name = names.table_name(ENVIRONMENT, instance)
+        await self._engine.dynamodb.delete_table(TableName=table_name)
 
     async def register(self, placement: Placement) -> Placement:
         """Write a new tenant's placement, or place one anew that left; as it was written.

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 import structlog
 from botocore.exceptions import BotoCoreError, ClientError
 
-from tenantry.contract import Message, StoredMessage, utf8_bytes
+from tenantry.contract import ITEM_ATTRIBUTES, Message, StoredMessage, utf8_bytes
 from tenantry.errors import StoreUnavailableError
 from tenantry.limits import BATCH_GET_KEYS, PARTIQL_BATCH_STATEMENTS
 from tenantry.metrics import ConsumerMetrics
@@ -22,18 +22,6 @@ if TYPE_CHECKING:
     from types_aiobotocore_dynamodb import DynamoDBClient
 
 log = structlog.get_logger()
-
-#: Order of the statement's parameters, and names of the item's attributes.
-ATTRIBUTES: Final = (
-    "tenant_id",
-    "message_id",
-    "type",
-    "payload",
-    "payload_sha256",
-    "accepted_at",
-    "stored_at",
-    "version",
-)
 
 #: Bytes that a statement takes in a call, beside its payload: its text, names and values.
 _STATEMENT_BYTES: Final = 1_024
@@ -282,7 +270,7 @@ class DynamoMessageReader:
 
 def to_item(row: Row, stored_at: str) -> dict[str, Any]:
     """The item of a row."""
-    return dict(zip(ATTRIBUTES, _parameters(row, stored_at), strict=True))
+    return dict(zip(ITEM_ATTRIBUTES, _parameters(row, stored_at), strict=True))
 
 
 def from_item(item: Mapping[str, Any]) -> StoredMessage:
@@ -303,7 +291,7 @@ def from_item(item: Mapping[str, Any]) -> StoredMessage:
 
 
 def _statement(table_name: str) -> str:
-    values = ", ".join(f"'{name}': ?" for name in ATTRIBUTES)
+    values = ", ".join(f"'{name}': ?" for name in ITEM_ATTRIBUTES)
     return f'INSERT INTO "{table_name}" VALUE {{{values}}}'
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -232,35 +232,44 @@ class Api:
     ) -> list[TenantryError | None]:
         if not going:
             return []
-        publish = self.publisher.publish
-        outcomes = await publish(placement.queue_url, going, deadline=deadline)
-        again = [n for n, outcome in enumerate(outcomes) if isinstance(outcome, MisplacedError)]
-        if again:
+        outcomes = await self.publisher.publish(placement.queue_url, going, deadline=deadline)
+        misplaced = {
+            n: going[n]
+            for n, outcome in enumerate(outcomes)
+            if isinstance(outcome, MisplacedError)
+        }
+        if misplaced:
             # The cached placement may be what is wrong: ask once more before the request fails.
+            for n, outcome in (await self._follow(placement, misplaced, deadline)).items():
+                outcomes[n] = outcome
+        return outcomes
+
+    async def _follow(
+        self, placement: Placement, misplaced: Mapping[int, Outgoing], deadline: float
+    ) -> Mapping[int, TenantryError | None]:
+        """Send to where the registry says now; no outcomes where it says the same."""
+        try:
+            fresh = self._may_send(
+                placement.tenant_id, await self.placements.refresh(placement.tenant_id)
+            )
+        except TenantryError as error:
+            return dict.fromkeys(misplaced, error)
+        if fresh.queue_url == placement.queue_url:
+            return {}
+        outcomes: dict[int, TenantryError | None] = {}
+        going: dict[int, Outgoing] = {}
+        for n, message in misplaced.items():
+            going[n] = Outgoing(message.body, message.attributes, fresh.message_group_id)
             try:
-                fresh = self._may_send(
-                    placement.tenant_id, await self.placements.refresh(placement.tenant_id)
-                )
-            except TenantryError as error:
-                for n in again:
-                    outcomes[n] = error
-                return outcomes
-            if fresh.queue_url == placement.queue_url:
-                return outcomes
-            retried: list[tuple[int, Outgoing]] = []
-            for n in again:
-                outgoing = Outgoing(going[n].body, going[n].attributes, fresh.message_group_id)
-                try:
-                    _refuse_too_large_for_queue(outgoing, fresh)
-                except MessageTooLargeError as error:
-                    outcomes[n] = error
-                else:
-                    retried.append((n, outgoing))
-            if retried:
-                resent = [outgoing for _, outgoing in retried]
-                answers = await publish(fresh.queue_url, resent, deadline=deadline)
-                for (n, _), outcome in zip(retried, answers, strict=True):
-                    outcomes[n] = outcome
+                _refuse_too_large_for_queue(going[n], fresh)
+            except MessageTooLargeError as error:
+                outcomes[n] = error
+                del going[n]
+        if going:
+            sent = await self.publisher.publish(
+                fresh.queue_url, [*going.values()], deadline=deadline
+            )
+            outcomes |= zip(going, sent, strict=True)
         return outcomes
 
     def _span(self, request: Request) -> _Span:
