@@ -13,13 +13,13 @@ from collections.abc import Generator
 from pathlib import Path
 
 import pytest
+
+from contract.engines import gaps
 from engines.dynamodb_local import dynamodb_local
 from engines.elasticmq import elasticmq
 from engines.java import free_port as unreachable_port
 from tenantry_local.engine import start_engine
 from tenantry_local.processes import Processes, free_port
-
-from contract.engines import gaps
 
 #: Seconds to end ministack by SIGTERM.
 STOP_SECONDS = 5.0

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import yaml
 from aiobotocore.session import AioSession
+
 from tenantry.aws import config
 
 if TYPE_CHECKING:

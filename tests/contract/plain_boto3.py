@@ -12,12 +12,18 @@ import hashlib
 import json
 import sys
 import uuid
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
 import boto3
 
 NAMESPACE = uuid.UUID("6f1c3a52-0d0e-5b7e-9a51-7d1f0c9e4b21")
+
+
+def say(text: str) -> None:
+    """Print a line."""
+    sys.stdout.write(f"{text}\n")
 
 
 def placement(registry: str, tenant: str) -> dict[str, Any]:
@@ -46,7 +52,7 @@ def send(registry: str, tenant: str) -> None:
     boto3.client("sqs").send_message(
         QueueUrl=where["queue_url"]["S"], MessageBody=json.dumps(envelope, indent=2), **group
     )
-    print(message_id)
+    say(message_id)
 
 
 def take(queue_url: str) -> None:
@@ -66,7 +72,7 @@ def take(queue_url: str) -> None:
         "group": message.get("Attributes", {}).get("MessageGroupId"),
         "attributes": {name: value["StringValue"] for name, value in attributes.items()},
     }
-    print(json.dumps(seen))
+    say(json.dumps(seen))
 
 
 def read(registry: str, tenant: str, message_id: str) -> None:
@@ -90,11 +96,17 @@ def read(registry: str, tenant: str, message_id: str) -> None:
         name: base64.b64encode(value["B"]).decode() if "B" in value else next(iter(value.values()))
         for name, value in item.items()
     }
-    print(json.dumps({**shown, "payload": json.loads(text)}))
+    say(json.dumps({**shown, "payload": json.loads(text)}))
 
 
-if __name__ == "__main__":
-    {"send": send, "take": take, "read": read}[sys.argv[1]](*sys.argv[2:])
+def main(verb: str, *arguments: str) -> None:
+    """Do what the command line says."""
+    verbs: dict[str, Callable[..., None]] = {"send": send, "take": take, "read": read}
+    verbs[verb](*arguments)
     ours = {"tenantry", "producer", "consumer", "tenantry_local"} & set(sys.modules)
     if ours:
         sys.exit(f"imported {ours}")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -11,14 +11,14 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
+from prometheus_client import CollectorRegistry
+
 from consumer.queue import Delivery, Forwarder, Queue, SqsForwarder, SqsQueue
+from contract.engines import sqs_client
 from fakes.clock import Clock
 from fakes.queue import FakeSqs
 from fakes.waiting import until
-from prometheus_client import CollectorRegistry
 from tenantry.metrics import ConsumerMetrics
-
-from contract.engines import sqs_client
 
 if TYPE_CHECKING:
     from types_aiobotocore_sqs import SQSClient
@@ -112,8 +112,7 @@ class MemoryQueues(Queues):
 
     async def contents(self, url: str) -> list[Sent]:
         return [
-            Sent(one.body.decode(), one.attributes, one.group_id)
-            for one in self.sqs.visible(url)
+            Sent(one.body.decode(), one.attributes, one.group_id) for one in self.sqs.visible(url)
         ]
 
     async def depth(self, url: str) -> tuple[int, int]:
@@ -202,9 +201,15 @@ class EngineQueues(Queues):
             found += [_sent(wire) for wire in wires]
 
     async def depth(self, url: str) -> tuple[int, int]:
-        names = ("ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible")
-        answer = await self._client.get_queue_attributes(QueueUrl=url, AttributeNames=names)
-        return int(answer["Attributes"][names[0]]), int(answer["Attributes"][names[1]])
+        answer = await self._client.get_queue_attributes(
+            QueueUrl=url,
+            AttributeNames=[
+                "ApproximateNumberOfMessages",
+                "ApproximateNumberOfMessagesNotVisible",
+            ],
+        )
+        visible = answer["Attributes"]["ApproximateNumberOfMessages"]
+        return int(visible), int(answer["Attributes"]["ApproximateNumberOfMessagesNotVisible"])
 
     async def pass_time(self, seconds: float) -> None:
         pass  # the next poll waits for as long

@@ -7,6 +7,8 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
+from prometheus_client import CollectorRegistry
+
 from consumer.repository import (
     DynamoMessageReader,
     DynamoMessageRepository,
@@ -14,12 +16,10 @@ from consumer.repository import (
     MessageRepository,
     Row,
 )
+from contract.engines import dynamodb_client
 from fakes.repository import FakeRepository
-from prometheus_client import CollectorRegistry
 from tenantry.contract import Message
 from tenantry.metrics import ConsumerMetrics
-
-from contract.engines import dynamodb_client
 
 if TYPE_CHECKING:
     from types_aiobotocore_dynamodb import DynamoDBClient

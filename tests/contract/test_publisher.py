@@ -10,17 +10,17 @@ from collections.abc import AsyncGenerator
 from typing import Any, Protocol
 
 import pytest
+from prometheus_client import CollectorRegistry
+
+from contract.engines import sqs_client
+from contract.queues import MemoryQueues, Queues, Sent, engine_queues
 from fakes.publisher import FakePublisher, FakeSqsClient
 from fakes.queue import FakeSqs
 from producer.publisher import Outgoing, Publisher, SqsPublisher
-from prometheus_client import CollectorRegistry
 from tenantry.contract import Message, decode, dump_json
 from tenantry.errors import InvalidMessageError, MisplacedError, NotAcceptedError, TenantryError
 from tenantry.limits import DEFAULT_MAX_MESSAGE_BYTES, SQS_BATCH_BYTES
 from tenantry.metrics import ProducerMetrics
-
-from contract.engines import sqs_client
-from contract.queues import MemoryQueues, Queues, Sent, engine_queues
 
 TRACE = {"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}
 SECONDS = 6.0
@@ -134,7 +134,10 @@ async def test_a_message_arrives_with_its_group_and_its_attributes(
 
 async def test_a_payload_arrives_equal(queues: Queues, publish: Publish) -> None:
     """Also what is JSON and not allowed in SQS: noncharacters, control characters."""
-    payload = {"\ufffe": "\uffff\x00\x1b\x7f\x85 ü \U0001f600 \\uffff", "n": [1e16, -0.0, 2**64 - 1]}
+    payload = {
+        "\ufffe": "\uffff\x00\x1b\x7f\x85 ü \U0001f600 \\uffff",
+        "n": [1e16, -0.0, 2**64 - 1],
+    }
     message = Message(
         "019b7b2e-5c00-7abc-8def-0123456789ab",
         "acme",
@@ -160,7 +163,7 @@ async def test_what_the_queue_never_takes_is_refused_alone(
         plain("a" * DEFAULT_MAX_MESSAGE_BYTES),
         plain("b" * (DEFAULT_MAX_MESSAGE_BYTES + 1)),
         plain("c"),
-        seconds=3,
+        seconds=2,
     )
 
     assert [None, InvalidMessageError, None] == kinds(outcomes)
@@ -179,7 +182,7 @@ async def test_attributes_count_for_the_size_of_a_message(
         url,
         Outgoing("a" * fits, TRACE, None),
         Outgoing("b" * (fits + 1), TRACE, None),
-        seconds=3,
+        seconds=2,
     )
 
     assert [None, InvalidMessageError] == kinds(outcomes)
@@ -191,7 +194,7 @@ async def test_characters_that_sqs_does_not_take_are_refused_alone(
 ) -> None:
     """The contract escapes them; whoever does not learns that it is no use to try again."""
     url = await queues.make()
-    outcomes = await publish(url, plain("a"), plain("b\uffff"), plain("c"), seconds=3)
+    outcomes = await publish(url, plain("a"), plain("b\uffff"), plain("c"), seconds=2)
 
     assert [None, InvalidMessageError, None] == kinds(outcomes)
     assert ["a", "c"] == sorted(one.body for one in await queues.contents(url))

@@ -8,6 +8,8 @@ from collections.abc import AsyncGenerator
 from dataclasses import replace
 
 import pytest
+from prometheus_client import CollectorRegistry
+
 from consumer.queue import (
     Delivery,
     Forwarder,
@@ -17,11 +19,6 @@ from consumer.queue import (
     SqsForwarder,
     SqsQueue,
 )
-from fakes.queue import FakeSqs
-from prometheus_client import CollectorRegistry
-from tenantry.limits import DEFAULT_MAX_MESSAGE_BYTES, SQS_BATCH_BYTES
-from tenantry.metrics import ConsumerMetrics
-
 from contract.engines import sqs_client
 from contract.queues import (
     MemoryQueues,
@@ -31,6 +28,9 @@ from contract.queues import (
     engine_queues,
     receive,
 )
+from fakes.queue import FakeSqs
+from tenantry.limits import DEFAULT_MAX_MESSAGE_BYTES, SQS_BATCH_BYTES
+from tenantry.metrics import ConsumerMetrics
 
 TRACE = {"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}
 
@@ -55,9 +55,7 @@ async def queues(engine_url: str | None) -> AsyncGenerator[Queues]:
 
 
 @pytest.fixture
-async def nowhere(
-    engine: str, nowhere_url: str
-) -> AsyncGenerator[tuple[Queue, Forwarder, str]]:
+async def nowhere(engine: str, nowhere_url: str) -> AsyncGenerator[tuple[Queue, Forwarder, str]]:
     """A queue and a forwarder whose service does not answer, and a URL for it."""
     url = f"{nowhere_url}/000000000000/any"
     if engine == "fake":
@@ -211,8 +209,10 @@ async def test_a_handle_that_is_none_is_lost_and_its_neighbours_are_deleted(
 
 @pytest.mark.needs("DeleteMessageBatch, a handle of an earlier receive")
 async def test_the_handle_of_an_earlier_receive_deletes_nothing(queues: Queues) -> None:
-    """The message is somebody else's now. SQS says that it was done, most engines that it is lost:
-    trying again is no use."""
+    """The message is somebody else's now; whether done or lost, trying again is no use.
+
+    SQS answers that it is done, engines that the handle is none.
+    """
     url = await queues.make()
     await queues.send(url, Sent("a"))
     queue = queues.queue(url)

@@ -9,13 +9,13 @@ from dataclasses import replace
 from typing import Any, Protocol
 
 import pytest
+
+from contract.engines import dynamodb_client
+from contract.tables import make_table
 from fakes.registry import MemoryRegistry, a_placement
 from tenantry.errors import RegistryUnavailableError
 from tenantry.registry import DynamoRegistry, Place, Placement, PlacementReader
 from tenantry.tenant_id import TenantId
-
-from contract.engines import dynamodb_client
-from contract.tables import make_table
 
 ACME = TenantId("acme")
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 
 import pytest
+from prometheus_client import CollectorRegistry
+
 from consumer.repository import (
     DynamoMessageReader,
     DynamoMessageRepository,
@@ -16,15 +18,13 @@ from consumer.repository import (
     MessageRepository,
     Row,
 )
+from contract.engines import dynamodb_client
+from contract.tables import STORED_AT, MemoryTables, Tables, a_row, engine_tables
 from fakes.repository import FakeRepository
-from prometheus_client import CollectorRegistry
 from tenantry.contract import StoredMessage, dump_json, item_bytes
 from tenantry.errors import StoreUnavailableError
 from tenantry.limits import DYNAMODB_ITEM_BYTES, PARTIQL_BATCH_BYTES, PARTIQL_BATCH_STATEMENTS
 from tenantry.metrics import ConsumerMetrics
-
-from contract.engines import dynamodb_client
-from contract.tables import STORED_AT, MemoryTables, Tables, a_row, engine_tables
 
 LATER = "2026-01-02T03:04:07.000001Z"
 EMOJI = "\U0001f600"

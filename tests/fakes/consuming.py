@@ -7,6 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from opentelemetry.trace import Tracer
+from prometheus_client import CollectorRegistry
+
 from consumer.forwarding import Places
 from consumer.poller import Poller
 from consumer.queue import Delivery, Queue, Settled
@@ -15,8 +18,6 @@ from fakes.deliveries import a_message
 from fakes.queue import FakeSqs, QueuedMessage
 from fakes.registry import MemoryRegistry, a_placement
 from fakes.repository import FakeRepository
-from opentelemetry.trace import Tracer
-from prometheus_client import CollectorRegistry
 from tenantry.contract import Message, decode
 from tenantry.health import Health
 from tenantry.metrics import ConsumerMetrics
@@ -83,7 +84,7 @@ def pool_settings(**changes: Any) -> Settings:
     return Settings(**(values | changes))
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)
 class Consuming:
     """A poller that runs, and the world around it."""
 
@@ -194,9 +195,7 @@ def consume(
         clock=clock,
     )
     running = asyncio.create_task(poller.run(), name="poller.run")
-    return Consuming(
-        settings, sqs, repository, registry, queue, health, metrics, poller, running
-    )
+    return Consuming(settings, sqs, repository, registry, queue, health, metrics, poller, running)
 
 
 def ids(bodies: Sequence[bytes]) -> list[str]:

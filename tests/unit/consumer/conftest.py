@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 
 import pytest
+
 from fakes.loop import SimulatedLoop
 
 SIMULATED = frozenset({"test_poller.py", "test_drain.py"})

@@ -9,6 +9,9 @@ from typing import Final
 
 import pytest
 import structlog
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from consumer.batch import BatchResult, process_batch
 from consumer.forwarding import Places
 from consumer.hand import Held
@@ -19,8 +22,6 @@ from fakes.queue import FakeSqs
 from fakes.registry import MemoryRegistry, a_placement
 from fakes.repository import FakeRepository
 from fakes.waiting import until
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from tenantry.contract import Message, decode, item_bytes
 from tenantry.errors import StoreUnavailableError
 from tenantry.limits import DYNAMODB_ITEM_BYTES
@@ -326,9 +327,7 @@ async def test_the_messages_of_a_tenant_that_left_are_dropped(bench: Bench) -> N
 
 
 @pytest.mark.parametrize("status", ["active", "suspended", "moving", "draining"])
-async def test_what_was_accepted_is_stored_whatever_the_status(
-    bench: Bench, status: str
-) -> None:
+async def test_what_was_accepted_is_stored_whatever_the_status(bench: Bench, status: str) -> None:
     """Only a tenant that left loses messages."""
     bench.move("acme", status=status)
     held = a_held()

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections import Counter
 
 import pytest
-from consumer.hand import BATCH_PAYLOAD_BYTES, Hand, Held
-from fakes.deliveries import a_held, a_message
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -16,6 +14,9 @@ from hypothesis.stateful import (
     precondition,
     rule,
 )
+
+from consumer.hand import BATCH_PAYLOAD_BYTES, Hand, Held
+from fakes.deliveries import a_held, a_message
 from tenantry.limits import PARTIQL_BATCH_STATEMENTS
 
 TENANTS = ["acme", "globex", "initech", "umbrella"]
@@ -67,9 +68,7 @@ class HandMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.polls)
     @rule(
         wanted=st.lists(
-            st.tuples(
-                st.sampled_from(TENANTS), st.integers(1, 12), st.sampled_from(PAYLOADS)
-            ),
+            st.tuples(st.sampled_from(TENANTS), st.integers(1, 12), st.sampled_from(PAYLOADS)),
             max_size=10,
         )
     )
@@ -170,9 +169,7 @@ class HandMachine(RuleBasedStateMachine):
     def says_when_to_look_again(self) -> None:
         """While something may be taken there is a time since when it waits; else it rests."""
         waiting = [held for held in self.held if held.is_waiting]
-        resting = {
-            self._rest(held) for held in waiting if self._rest(held) > self.now
-        }
+        resting = {self._rest(held) for held in waiting if self._rest(held) > self.now}
         is_ready = any(self._rest(held) <= self.now for held in waiting)
         assert (self.hand.oldest_ready_at(self.now) is not None) is is_ready
         assert min(resting, default=None) == self.hand.next_lane_at(self.now)

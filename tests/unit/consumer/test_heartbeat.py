@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Final
 
 import pytest
+from prometheus_client import CollectorRegistry
+
 from consumer.hand import Hand, Held
 from consumer.heartbeat import Heartbeat
 from fakes.clock import Clock
@@ -14,7 +16,6 @@ from fakes.deliveries import a_message
 from fakes.loop import SimulatedLoop
 from fakes.queue import FakeSqs
 from fakes.waiting import until
-from prometheus_client import CollectorRegistry
 from tenantry.contract import decode
 from tenantry.limits import EXTEND_AT_MOST_SECONDS
 from tenantry.metrics import ConsumerMetrics
@@ -59,7 +60,8 @@ class Bench:
     @property
     def expired(self) -> float:
         """What the metric says."""
-        return self.metrics.expired._value.get()
+        expired: float = self.metrics.expired._value.get()
+        return expired
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import runpy
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from tenantry_local.events import Event, read_events, strict_json
 from tenantry_local.model import LaptopError
 
+ROOT = Path(__file__).resolve().parents[3]
 TENANTS = ("acme", "globex", "initech")
 GOOD = b'{"type":"a.b","payload":{}}'
 
@@ -113,3 +115,10 @@ def test_the_bundled_sample_is_varied() -> None:
     assert sizes[-2] > 100_000
     assert len({event.type for event in events}) >= 10
     assert len({event.tenant_id for event in events}) == 4
+
+
+def test_the_bundled_sample_is_what_its_script_makes() -> None:
+    """Nobody edits the sample by hand."""
+    script = runpy.run_path(str(ROOT / "platform" / "local" / "make_sample.py"))
+    committed = script["OUTPUT"].read_text("utf-8").splitlines()
+    assert [json.loads(line) for line in committed] == list(script["events"]())

@@ -13,7 +13,7 @@ PAYLOAD = {"a": [1, 1.5, True, None, "é"], "b": {}}
 
 
 class FakeTables:
-    """Tables in memory, scanned a page of two at a time."""
+    """Tables in memory, scanned an item at a time."""
 
     def __init__(self) -> None:
         self.items: dict[str, list[dict[str, Any]]] = {POOL: [], OWN: []}
@@ -33,8 +33,8 @@ class FakeTables:
     async def scan(self, **request: Any) -> dict[str, Any]:
         assert request["ConsistentRead"] is True
         start = request.get("ExclusiveStartKey", 0)
-        items = self.items[request["TableName"]][start : start + 2]
-        end = start + 2
+        items = self.items[request["TableName"]][start : start + 1]
+        end = start + 1
         more = {"LastEvaluatedKey": end} if end < len(self.items[request["TableName"]]) else {}
         return {"Items": items, "Count": len(items), **more}
 
@@ -146,6 +146,7 @@ async def test_each_harm_to_one_message_is_named(
     assert (finding.message_id, finding.tenant_id, finding.line) == ("m2", "acme", 2)
     assert what in finding.what
     assert proof.duplicates.total() == duplicates
+    assert proof.stored["acme"] == (1 if "it belongs in" in finding.what else 2)
 
 
 async def test_a_copy_under_an_id_that_nobody_got_is_a_duplicate(tables: FakeTables) -> None:

@@ -34,7 +34,7 @@ from fakes.issuer import (
     token,
 )
 from fakes.waiting import until
-from tenantry import jwks
+from tenantry import jwks, tenancy
 from tenantry.errors import (
     IdentityUnavailableError,
     InvalidRequestError,

@@ -41,8 +41,21 @@ _MESSAGE_ID = re.compile(MESSAGE_ID_PATTERN)
 _INSTANT = re.compile(INSTANT_PATTERN)
 
 # A body without these, and without more openers than levels, holds no number beyond 64 bits,
-# none that overflows and no deep nesting: the walk over every value is then not needed.
-_SUSPICIOUS = re.compile(rb"\d{19}|[eE]\+?\d{3}")
+# none that overflows and no deep nesting: the walk over every value is then not needed. A table
+# and a search for bytes, since a regular expression costs more than the walk that it saves.
+_SHAPES: Final = bytes(
+    ord(
+        "0"
+        if byte in b"0123456789"
+        else "e"
+        if byte in b"eE"
+        else "+"
+        if byte == ord("+")
+        else " "
+    )
+    for byte in range(256)
+)
+_SUSPICIOUS: Final = (b"0" * 19, b"e000", b"e+000")
 
 _INT_MIN, _INT_MAX = -(2**63), 2**64 - 1
 
@@ -110,7 +123,11 @@ def parse_json(body: bytes) -> Any:
         value = jiter.from_json(body, catch_duplicate_keys=True, allow_inf_nan=False)
     except ValueError as error:
         raise _refusal(body, str(error)) from None
-    if _SUSPICIOUS.search(body) or body.count(b"{") + body.count(b"[") > JSON_LEVELS:
+    shape = body.translate(_SHAPES)
+    if (
+        any(run in shape for run in _SUSPICIOUS)
+        or body.count(b"{") + body.count(b"[") > JSON_LEVELS
+    ):
         _refuse_what_cannot_be_kept(value)
     return value
 

@@ -116,7 +116,8 @@ class ConsumerMetrics:
         self.rejected = Counter(
             "tenantry_messages_rejected",
             "Receives of messages that can never be stored, by reason: malformed, too-large, "
-            "refused. They end in the dead-letter queue.",
+            "refused (by the table), not-forwarded (by the queue where their tenant lives now). "
+            "They end in the dead-letter queue.",
             ["reason"],
             registry=registry,
         )

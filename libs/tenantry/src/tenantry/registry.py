@@ -201,7 +201,11 @@ def from_item(item: dict[str, Any]) -> Placement:
 
 
 def _number(item: dict[str, Any], name: str, default: int) -> int:
-    return int(item[name]["N"]) if name in item else default
+    value = int(item[name]["N"]) if name in item else default
+    if value < 1:
+        msg = f"{name} is at least 1"
+        raise ValueError(msg)
+    return value
 
 
 @dataclass(slots=True)

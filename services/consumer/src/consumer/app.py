@@ -47,6 +47,8 @@ def create_app(api: Api) -> FastAPI:
         description="Serves the messages that are stored.",
         # Its pages load scripts from elsewhere; docs/openapi holds the document instead.
         openapi_url=None,
+        # A redirect would be made from the Host header, which is the client's to choose.
+        redirect_slashes=False,
         exception_handlers=EXCEPTION_HANDLERS,  # type: ignore[arg-type]
     )
     app.add_exception_handler(RequestValidationError, _on_invalid_parameter)

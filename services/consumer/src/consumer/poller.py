@@ -41,7 +41,7 @@ FIRST_BACKOFF_SECONDS: Final = 0.2
 MOST_BACKOFF_SECONDS: Final = 20.0
 #: Of a lane whose partition is throttled.
 LANE_REST_SECONDS: Final = 0.5
-#: For how long a message whose tenant is not known stays away, by its receives: some four
+#: For how long a message whose tenant is not known stays away, by its receives: some five
 #: hours in all before it is a dead letter, which the registry's next writer can redrive.
 KEPT_FIRST_SECONDS: Final = 60
 KEPT_MOST_SECONDS: Final = 3_600
@@ -154,7 +154,9 @@ class Poller:
 
     async def _wait(self, until: float) -> None:
         with suppress(TimeoutError):
-            await asyncio.wait_for(self.hand.changed.wait(), max(0, until - self._clock()))
+            # Not wait_for: in Python 3.11 it may swallow a cancellation.
+            async with asyncio.timeout(until - self._clock()):
+                await self.hand.changed.wait()
         for task in [task for task in self._tasks if task.done()]:
             self._tasks.discard(task)
             task.result()  # a bug in one task ends the process, loudly
@@ -194,8 +196,9 @@ class Poller:
             deliveries = []
         else:
             self._poll_backoff = FIRST_BACKOFF_SECONDS
-            # A full poll says that there is more; an empty one that there is not.
-            if len(deliveries) == SQS_BATCH_ENTRIES:
+            # A poll that is half full or more says that there is more: SQS samples its servers
+            # and brings fewer than are there. An empty one says that there is not.
+            if len(deliveries) >= SQS_BATCH_ENTRIES / 2:
                 self._wanted_polls = min(self._settings.polls, self._wanted_polls + 1)
             elif not deliveries:
                 self._wanted_polls = max(1, self._wanted_polls - 1)
