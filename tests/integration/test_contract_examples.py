@@ -24,7 +24,8 @@ TENANTS = {"acme": {}, "initech": {}, "umbrella": {}, "hooli": {"shards": 4}}
 def example(page: str, name: str) -> str:
     """A program, as a reader of the page would copy it."""
     text = (ROOT / page).read_text("utf-8")
-    found = re.search(rf"<!-- example: {name} -->\n```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    pattern = rf"<!-- example: {name} -->\n```python\n(.*?)^```$"
+    found = re.search(pattern, text, re.MULTILINE | re.DOTALL)
     assert found, f"{page} has no example {name}"
     return found[1]
 

@@ -240,7 +240,6 @@ async def test_ten_minutes_without_the_store(consuming: Consuming) -> None:
     consuming.repository.down = False
     await until(lambda: not consuming.left, seconds=MOST_BACKOFF_SECONDS + 1)
     consuming.assert_stored_once()
-    assert consuming.poller.blocked is None
     assert value(consuming.metrics.blocked.labels("store")) == 0
 
 

@@ -805,3 +805,25 @@ async def test_a_call_without_sampled_messages_is_no_span(sender: Sender) -> Non
     await outcomes(sender.send(traced("a", sampled=False), "untraced"))
 
     assert () == exporter.get_finished_spans()
+
+
+@pytest.mark.parametrize("culprit", [0, 3, 6])
+async def test_a_call_refused_for_one_entry_is_halved_until_only_that_one_is_refused(
+    sender: Sender, culprit: int
+) -> None:
+    """Neighbours of a message that makes SQS refuse the whole call are sent at once."""
+    real = sender.client.send_message_batch
+
+    async def refuse_the_culprit(**call: Any) -> Any:
+        if any(entry["MessageBody"] == f"m{culprit}" for entry in call["Entries"]):
+            raise client_error("InvalidAttributeValue")
+        return await real(**call)
+
+    sender.client.send_message_batch = refuse_the_culprit  # type: ignore[method-assign]
+
+    found = await outcomes(sender.send(*(f"m{n}" for n in range(7))))
+
+    expected: list[type[TenantryError] | None] = [None] * 7
+    expected[culprit] = InvalidMessageError
+    assert expected == kinds(found)
+    assert sorted(sender.client.bodies) == [f"m{n}" for n in range(7) if n != culprit]

@@ -99,6 +99,7 @@ def test_what_an_item_leaves_out_has_its_default(tier: str, rate: int) -> None:
         pytest.param({"queue_url": None}, id="no-queue"),
         pytest.param({"table_name": None}, id="no-table"),
         pytest.param({"shards": {"N": "1.5"}}, id="shards-no-integer"),
+        pytest.param({"rate": {"N": "0"}}, id="rate-of-nothing"),
         pytest.param({"generation": {"S": "1"}}, id="generation-a-text"),
         pytest.param({"previous": {"M": {"queue_url": {"S": "q"}}}}, id="half-a-place"),
     ],

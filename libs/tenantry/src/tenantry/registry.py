@@ -127,6 +127,9 @@ class DynamoRegistry:
 
         Returns:
             False if somebody else wrote meanwhile, and nothing was changed.
+
+        Raises:
+            BotoCoreError, ClientError: It is not known whether it was written.
         """
         condition: dict[str, Any] = (
             {"ConditionExpression": "attribute_not_exists(tenant_id)"}

@@ -61,6 +61,16 @@ _UNUSABLE: Final = frozenset(
 _THROTTLED: Final = frozenset(
     {"ThrottlingException", "Throttling", "RequestThrottled", "TooManyRequestsException"}
 )
+# The call's content is at fault, though SQS answers for its entries one by one as a rule.
+_DIVISIBLE: Final = frozenset(
+    {
+        "BatchRequestTooLong",
+        "AWS.SimpleQueueService.BatchRequestTooLong",
+        "InvalidAttributeValue",
+        "InvalidMessageContents",
+        "InvalidParameterValue",
+    }
+)
 # Nothing left this process: a retry cannot make a second message.
 _NOT_SENT: Final = (
     EndpointConnectionError,
@@ -326,7 +336,7 @@ class _Lane:
                 QueueUrl=self.queue_url, Entries=[_wire(n, e) for n, e in enumerate(waiting)]
             )
         except ClientError as error:
-            return self._refused(waiting, before, error)
+            return await self._refused(waiting, before, error)
         except BotoCoreError as error:
             if isinstance(error, _NOT_SENT):
                 _restore(waiting, before)
@@ -348,7 +358,7 @@ class _Lane:
                 )
         return all(entry.outcome.done() for entry in waiting)
 
-    def _refused(
+    async def _refused(
         self, waiting: Sequence[_Entry], before: Sequence[bool], error: ClientError
     ) -> bool:
         code = error.response.get("Error", {}).get("Code", "")
@@ -362,11 +372,24 @@ class _Lane:
             for entry in waiting:
                 entry.settle(MisplacedError("the tenant's queue cannot be used from here"))
             return True
+        if code in _DIVISIBLE:
+            self.publisher.metrics.send_calls.labels("refused").inc()
+            return await self._divide(waiting, code)
         throttled = code in _THROTTLED
         self.publisher.metrics.send_calls.labels("throttled" if throttled else "refused").inc()
         if not throttled:
             log.warning("send.refused", queue=self.queue_url, code=code, status=status)
         return False
+
+    async def _divide(self, waiting: Sequence[_Entry], code: str) -> bool:
+        """A call was refused for what is in it: halve it, until only the culprit is left."""
+        if len(waiting) == 1:
+            log.warning("send.entry_refused", queue=self.queue_url, code=code)
+            waiting[0].settle(InvalidMessageError(f"the queue will not take it: {code}"))
+            return True
+        middle = len(waiting) // 2
+        first = await self._attempt(waiting[:middle])
+        return await self._attempt(waiting[middle:]) and first
 
     def _span(self, batch: Sequence[_Entry]) -> AbstractContextManager[Any]:
         tracer = self.publisher.tracer
