@@ -5,7 +5,7 @@
 PYTHON ?= python3
 python := .venv/bin/python
 .DEFAULT_GOAL := help
-.PHONY: help check format test test-engines demo up token lock goldens clean dev engine
+.PHONY: help check format test test-faults test-engines demo up token lock goldens clean dev engine
 
 help: ## This list | - | -
 	@awk -F' *## *|[:|] *' '/^[a-z-]+:.*##/ {n = split($$0, part, / *(##|\|) */); \
@@ -21,6 +21,9 @@ format: dev ## Format, and fix what ruff can fix | Python 3.11+ | 1 s
 
 test: dev engine ## Tests with coverage; ARGS='-k name' for some of them | Python 3.11+ | 1 min
 	@scripts/test.sh $(ARGS)
+
+test-faults: dev engine ## Many kills, interruptions, faults between the services and AWS | Python 3.11+ | 6 min
+	@scripts/test-faults.sh $(ARGS)
 
 test-engines: dev ## Contract suites on DynamoDB Local and ElasticMQ | Java 17+, Maven | 1 min
 	@scripts/test-engines.sh $(ARGS)

@@ -4,7 +4,7 @@
 set -eu
 cd "$(dirname "$0")/.."
 if [ $# -gt 0 ]; then
-  exec .venv/bin/python -m pytest -m "not engines" "$@"
+  exec .venv/bin/python -m pytest -m "not engines and not faults" "$@"
 fi
 
 data=$PWD/.tenantry/coverage
@@ -12,7 +12,7 @@ rm -rf "$data"
 mkdir -p "$data"
 export COVERAGE_FILE="$data/data"
 status=0
-.venv/bin/coverage run -m pytest -m "not engines" tests/unit tests/contract tests/integration ||
+.venv/bin/coverage run -m pytest -m "not engines and not faults" tests/unit tests/contract tests/integration ||
   status=$?
 .venv/bin/coverage combine --quiet
 .venv/bin/coverage html --quiet --fail-under=0 --directory "$data/html"

@@ -4,34 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
-from typing import Any
 
 import pytest
 
+from support.counted import TENANT, counted_laptop
 from support.load import send, wait_stored
-from tenantry_local.laptop import Laptop
-from tenantry_local.model import CONSUMER, HOST, TenantSpec
-from tenantry_local.processes import free_port
-from tenantry_local.proxy import Proxy, proxy_up
-
-TENANT = "umbrella"
-
-
-@asynccontextmanager
-async def counted_laptop(**options: Any) -> AsyncGenerator[tuple[Laptop, Proxy], None]:
-    port = free_port()
-    async with (
-        proxy_up(f"http://{HOST}:{port}") as proxy,
-        Laptop.up(
-            [TenantSpec(TENANT, "premium", None)],
-            engine_port=port,
-            endpoint_url=proxy.url,
-            **options,
-        ) as laptop,
-    ):
-        yield laptop, proxy
+from tenantry_local.model import CONSUMER
 
 
 @pytest.mark.slow
