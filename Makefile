@@ -28,7 +28,7 @@ test-faults: dev engine ## Many kills, interruptions, faults between the service
 test-engines: dev ## Contract suites on DynamoDB Local and ElasticMQ | Java 17+, Maven | 1 min
 	@scripts/test-engines.sh $(ARGS)
 
-demo: dev engine ## Main job, proven. ONCE=1 leaves, MESSAGES=file, POISON=1 | Python 3.11+ | 10 s
+demo: dev engine ## Main job, proven. ONCE=1 leaves, MESSAGES=file, POISON=1, FAULTS=1 | Python 3.11+ | 10 s
 	@exec $(python) -m tenantry_local demo
 
 up: dev engine ## All tiers on this machine, until Ctrl-C | Python 3.11+ | 5 s

@@ -22,12 +22,15 @@ PHASES: tuple[Phase, ...] = ("received", "writing", "written")
 DELAY_SECONDS = 0.02
 
 KILLS = pytest.mark.parametrize(
-    "kills", [10, pytest.param(50, marks=[pytest.mark.faults, pytest.mark.timeout(400)])]
+    "kills",
+    [
+        pytest.param(10, marks=pytest.mark.timeout(180)),
+        pytest.param(50, marks=[pytest.mark.faults, pytest.mark.timeout(400)]),
+    ],
 )
 
 
 @KILLS
-@pytest.mark.timeout(180)
 async def test_a_killed_consumer_loses_nothing(kills: int) -> None:
     """SIGKILL between receive and write, inside a write, between write and delete: all stored.
 
@@ -65,7 +68,6 @@ async def test_a_killed_consumer_loses_nothing(kills: int) -> None:
 
 
 @KILLS
-@pytest.mark.timeout(180)
 async def test_a_killed_producer_loses_nothing_that_it_accepted(kills: int) -> None:
     """SIGKILL with calls in flight: all that was answered with 202 is stored."""
     rng = random.Random(kills)
@@ -88,6 +90,7 @@ async def test_a_killed_producer_loses_nothing_that_it_accepted(kills: int) -> N
         ledger.assert_unchanged()
 
 
+@pytest.mark.faults
 @pytest.mark.timeout(180)
 async def test_a_rolling_restart_under_load_loses_no_request() -> None:
     """SIGTERM to both services under load: 202, or an answer that may be retried; all stored.

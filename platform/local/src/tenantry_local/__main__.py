@@ -65,6 +65,7 @@ def _run(arguments: argparse.Namespace) -> int:
         messages=arguments.messages,
         once=arguments.once,
         poison=arguments.poison,
+        faults=arguments.faults,
         laptop=settings,
     )
     return _until_signal(run_demo(options), stopped=_INTERRUPTED)
@@ -172,6 +173,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     demo.add_argument(
         "--poison", action="store_true", default=_is_set("POISON"), help="also bad ones (POISON=1)"
+    )
+    demo.add_argument(
+        "--faults",
+        action="store_true",
+        default=_is_set("FAULTS"),
+        help="make AWS calls go wrong all the while (FAULTS=1)",
     )
     for command in (up, token, demo):
         command.add_argument("--run-dir", type=Path, help="where keys, tokens and logs are")

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import shlex
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -13,14 +15,39 @@ from typing import Any, Final
 from tenantry.contract import idempotent_message_id
 from tenantry_local import poison
 from tenantry_local.events import Event, read_events
+from tenantry_local.faults import Fault
 from tenantry_local.laptop import Laptop
-from tenantry_local.model import DEFAULT_TENANTS, LaptopError
+from tenantry_local.model import DEFAULT_TENANTS, HOST, LaptopError
+from tenantry_local.processes import free_port
 from tenantry_local.proof import Expected, Proof, prove, wait_until_stored
+from tenantry_local.proxy import Proxy, proxy_up
 from tenantry_local.report import Report
 from tenantry_local.resources import queue_depth
 from tenantry_local.sending import Accepted, Outcome, send
 
 _HELLO_KEY: Final = "hello"
+
+#: What goes wrong with FAULTS=1: often enough that each kind is felt in a few hundred messages.
+_BATCHES: Final = frozenset(
+    {
+        "SendMessageBatch",
+        "DeleteMessageBatch",
+        "ChangeMessageVisibilityBatch",
+        "BatchExecuteStatement",
+    }
+)
+FAULTS: Final = (
+    Fault("delay", probability=0.2, seconds=0.05),
+    Fault("error", probability=0.05),
+    Fault("throttle", probability=0.05),
+    Fault("partial", probability=0.1),
+    Fault("reset", probability=0.03),
+    Fault("lost-answer", _BATCHES, probability=0.05),
+    Fault("hang", _BATCHES, probability=0.01),
+)
+_FAULTS_SEED: Final = 1
+#: What a call that was cut off had received comes back after this, in seconds.
+_FAULTS_VISIBILITY: Final = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,12 +58,14 @@ class DemoOptions:
         messages: JSON lines; None is the bundled sample.
         once: Leave at the end, instead of waiting for Ctrl-C.
         poison: Bad messages too.
+        faults: Calls between the services and the engine go wrong, one in a few.
         laptop: Options of the laptop.
     """
 
     messages: Path | None = None
     once: bool = False
     poison: bool = False
+    faults: bool = False
     laptop: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -53,12 +82,39 @@ async def run_demo(options: DemoOptions) -> int:
     report = Report()
     report.say("Starting the engine, one pool, four tenants and their services …")
     started = time.monotonic()
-    async with Laptop.up(**options.laptop) as laptop:
+    async with AsyncExitStack() as stack:
+        settings = dict(options.laptop)
+        proxy = None
+        if options.faults:
+            settings["engine_port"] = settings.get("engine_port") or free_port()
+            proxy = await stack.enter_async_context(
+                proxy_up(f"http://{HOST}:{settings['engine_port']}", seed=_FAULTS_SEED)
+            )
+            settings |= {"endpoint_url": proxy.url, "visibility_seconds": _FAULTS_VISIBILITY}
+        laptop = await stack.enter_async_context(Laptop.up(**settings))
         report.say(f"Up after {time.monotonic() - started:.1f} s. Router: {laptop.router_url}")
+        if proxy is not None:
+            proxy.faults.set(*FAULTS)
+            report.say("From now on calls to SQS, DynamoDB and the registry go wrong.")
         await _send_and_prove(laptop, events, report, with_poison=options.poison)
+        if proxy is not None:
+            proxy.faults.set()
+            report.say(_felt(proxy))
         if not options.once:
             await _invite(laptop, events, report)
     return 0
+
+
+def _felt(proxy: Proxy) -> str:
+    """What went wrong, by kind."""
+    if not proxy.faults.felt:
+        msg = "No fault was felt, so nothing is proven of any."
+        raise LaptopError(msg)
+    kinds: Counter[str] = Counter()
+    for name, times in proxy.faults.felt.items():
+        kinds[name.partition(" ")[0]] += times
+    told = ", ".join(f"{times} × {kind}" for kind, times in sorted(kinds.items()))
+    return f"Of {proxy.calls.total()} AWS calls these went wrong: {told}."
 
 
 async def _send_and_prove(

@@ -34,6 +34,7 @@ class Fault:
             lets the engine do it, and then ends the connection. `hang` never answers.
             `partial` takes some entries of a batch out, and answers for those.
         operations: The calls that it may happen to; empty for all.
+        text: What such a call must hold: a queue's name, say. Empty for any.
         probability: How often, from 0 to 1.
         seconds: Of a delay.
         times: How often at most; None for ever.
@@ -41,6 +42,7 @@ class Fault:
 
     kind: Kind
     operations: frozenset[str] = frozenset()
+    text: str = ""
     probability: float = 1.0
     seconds: float = 0.0
     times: int | None = None
@@ -64,11 +66,13 @@ class Faults:
         self.active = faults
         self._spent.clear()
 
-    def draw(self, operation: str) -> list[Fault]:
+    def draw(self, operation: str, body: bytes) -> list[Fault]:
         """What happens to this call."""
         drawn: list[Fault] = []
         for fault in self.active:
             if fault.operations and operation not in fault.operations:
+                continue
+            if fault.text and fault.text.encode() not in body:
                 continue
             if fault.times is not None and self._spent[fault] >= fault.times:
                 continue

@@ -106,7 +106,7 @@ class _Handler:
         proxy.calls[operation] += 1
         for observer in proxy.observers:
             observer.called(operation, body)
-        faults = {fault.kind: fault for fault in proxy.faults.draw(operation)}
+        faults = {fault.kind: fault for fault in proxy.faults.draw(operation, body)}
         delay = proxy.delay_seconds + (faults["delay"].seconds if "delay" in faults else 0)
         if delay:
             await asyncio.sleep(delay)
