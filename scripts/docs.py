@@ -63,7 +63,7 @@ _SETTINGS_END: Final = """\
 ## Grace period
 
 `tenantry.settings.grace_seconds` computes the `terminationGracePeriodSeconds` that the settings
-need: the longer of requests (shutdown delay + request time) and work (wait + 2 s + drain), plus
+need: the longer of shutdown delay and work (wait + 2 s + drain), then the request time, and
 {flush:g} s for the last spans and {margin:g} s of margin.
 With the defaults: producer {producer} s, consumer {consumer} s.
 """

@@ -99,6 +99,13 @@ def test_one_message_that_is_harmed_fails_the_demo_by_name(
     assert all(name.endswith(".log") for name in kept)
 
 
+def test_a_terminal_that_lacks_characters_is_no_error(tmp_path: Path) -> None:
+    """What it cannot show becomes a question mark."""
+    done = demo(tmp_path, MESSAGES=write(tmp_path, event()), PYTHONIOENCODING="ascii")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "their services ?" in done.stdout
+
+
 def test_a_bad_line_stops_before_anything_starts(tmp_path: Path) -> None:
     """One line on standard error with its number and the reason, and status 2."""
     messages = write(tmp_path, event(), event(tenant_id="nobody"))

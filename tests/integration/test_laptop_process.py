@@ -166,3 +166,21 @@ def test_a_token_without_a_laptop_is_one_line(tmp_path: Path) -> None:
     done = run("token", "acme", "--run-dir", tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == "no laptop runs: `make up` or `make demo` starts one\n"
+
+
+def test_a_token_of_a_killed_laptop_is_none(tmp_path: Path) -> None:
+    """What a killed laptop left makes no token that nobody would believe."""
+    for name in ("laptop.lock", "token-acme"):
+        (tmp_path / name).touch()
+    done = run("token", "acme", "--run-dir", tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("no laptop runs")
+
+
+def test_nowhere_to_write_is_one_line(tmp_path: Path) -> None:
+    """A folder that cannot be made: its name, the reason, and status 2."""
+    (tmp_path / "file").touch()
+    done = run("up", "--run-dir", tmp_path / "file" / "run")
+    assert done.returncode == 2
+    assert done.stderr.startswith("the laptop cannot write its files: Not a directory (")
+    assert done.stderr.count("\n") == 1

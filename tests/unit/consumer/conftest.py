@@ -9,7 +9,7 @@ import pytest
 
 from fakes.loop import SimulatedLoop
 
-SIMULATED = frozenset({"test_poller.py", "test_drain.py"})
+SIMULATED = frozenset({"test_poller.py", "test_drain.py", "test_regressions.py"})
 
 
 def pytest_asyncio_loop_factories(

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import fcntl
+import shutil
 from pathlib import Path
 
 import pytest
@@ -81,3 +83,31 @@ def test_a_second_laptop_takes_a_directory_beside_the_first(
         assert second.name.startswith("run-")
         assert paths.run_directories() == [first, second]
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_lock_that_its_owner_removed_locks_nobody_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that ends just then takes its directory along, and this one makes it anew."""
+    wanted = tmp_path / "run"
+    lock = fcntl.flock
+    removed: list[Path] = []
+
+    def remove_first(fd: int, operation: int) -> None:
+        if not removed:
+            removed.append(wanted)
+            shutil.rmtree(wanted)
+        lock(fd, operation)
+
+    monkeypatch.setattr(fcntl, "flock", remove_first)
+    with run_directory(wanted) as path:
+        assert removed == [path]
+        assert [entry.name for entry in path.iterdir()] == ["laptop.lock"]
+        assert paths.is_in_use(path)
+
+
+def test_what_a_killed_run_left_is_not_in_use(tmp_path: Path) -> None:
+    """Its files are there, and nobody holds their lock."""
+    assert not paths.is_in_use(tmp_path)
+    (tmp_path / "laptop.lock").touch()
+    assert not paths.is_in_use(tmp_path)

@@ -5,8 +5,15 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
-from tenantry_local.proof import Expected, Proof, prove, wait_until_stored
+from tenantry_local.proof import (
+    Expected,
+    Proof,
+    TableUnreadableError,
+    prove,
+    wait_until_stored,
+)
 
 POOL, OWN = "pool-table", "own-table"
 PAYLOAD = {"a": [1, 1.5, True, None, "é"], "b": {}}
@@ -161,6 +168,28 @@ async def test_a_copy_under_an_id_that_nobody_got_is_a_duplicate(tables: FakeTab
     assert proof.duplicates == {"acme": 1, "umbrella": 0}
 
 
+async def test_of_equal_messages_the_one_that_was_copied_is_named(tables: FakeTables) -> None:
+    """A copy was accepted at the instant at which its original was."""
+    instant = "2026-01-01T00:00:00.000001Z"
+    tables.items[POOL][1]["accepted_at"]["S"] = instant
+    tables.add(POOL, "globex", "m2-again", accepted_at=instant)
+    proof = await run(tables)
+    assert [finding.message_id for finding in proof.findings] == ["m2"]
+
+
+async def test_a_table_that_cannot_be_read_proves_nothing(tables: FakeTables) -> None:
+    """The error names the table and what was answered."""
+
+    async def scan(**_: Any) -> dict[str, Any]:
+        raise ClientError({"Error": {"Code": "ResourceNotFoundException"}}, "Scan")
+
+    tables.scan = scan  # type: ignore[method-assign]
+    with pytest.raises(TableUnreadableError, match=r"pool-table cannot be read: .*NotFound"):
+        await run(tables)
+    with pytest.raises(TableUnreadableError, match="pool-table"):
+        await wait(tables, lambda: 0)
+
+
 async def test_what_nobody_sent_is_found(tables: FakeTables) -> None:
     """An item that is nobody's message is named by its own id and place, in no line."""
     tables.add(POOL, "globex", "m9", payload='{"never":"sent"}')
@@ -203,7 +232,7 @@ async def wait(tables: FakeTables, waiting: Callable[[], int], **options: float)
         in_queues,
         told.append,
         poll_seconds=0.001,
-        **options,
+        **{"calm_seconds": 0.0, **options},
     )
     return told
 
@@ -218,6 +247,21 @@ async def test_waiting_goes_on_while_messages_arrive(tables: FakeTables) -> None
         return len(late)
 
     assert await wait(tables, arrive) == [1, 2, 3]
+
+
+async def test_waiting_goes_on_for_late_copies(tables: FakeTables) -> None:
+    """What comes after everything is stored is counted, while the queues were not calm."""
+    asked = 0
+
+    def copy_late() -> int:
+        nonlocal asked
+        asked += 1
+        if asked == 5:
+            tables.add(OWN, "umbrella", "m3-again")
+        return 0
+
+    await wait(tables, copy_late, calm_seconds=0.1)
+    assert asked > 5
 
 
 async def test_waiting_ends_when_nobody_can_hold_what_is_missing(tables: FakeTables) -> None:

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import asyncio
+import asyncio
 import io
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from pathlib import Path
 
 import aiohttp
@@ -45,8 +47,12 @@ class Upstream:
         self.headers: list[tuple[str, str]] = []
         self.body = b""
         self.target = ""
+        #: Instead of the echo.
+        self.answer: Callable[[web.Request], Awaitable[web.StreamResponse]] | None = None
 
-    async def handle(self, request: web.Request) -> web.Response:
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        if self.answer is not None:
+            return await self.answer(request)
         self.headers = [(k.decode().lower(), v.decode()) for k, v in request.raw_headers]
         self.body = await request.read()
         self.target = request.raw_path
@@ -156,6 +162,41 @@ async def test_requests_and_answers_pass_unchanged(
     assert "keep-alive" not in received
 
 
+async def raw(client: aiohttp.ClientSession, headers: bytes) -> bytes:
+    """The answer to a request whose headers are these bytes."""
+    url = client._base_url
+    assert url is not None
+    reader, writer = await asyncio.open_connection(url.host, url.port)
+    writer.write(b"GET / HTTP/1.1\r\nHost: acme.localhost\r\nConnection: close\r\n" + headers)
+    writer.write(b"\r\n")
+    answer = await reader.read()
+    writer.close()
+    await writer.wait_closed()
+    return answer
+
+
+async def test_a_header_that_is_sent_twice_arrives_twice(
+    client: aiohttp.ClientSession, upstream: tuple[Upstream, str]
+) -> None:
+    """However its name is written: of two that differed in case the service saw only one."""
+    await raw(client, b"Idempotency-Key: a\r\nidempotency-key: b\r\n")
+    keys = [value for name, value in upstream[0].headers if name == "idempotency-key"]
+    assert keys == ["a", "b"]
+
+
+@pytest.mark.parametrize("name", [b"Authorization", b"Idempotency-Key", b"tenantID"])
+async def test_a_header_that_is_no_text_is_refused(
+    client: aiohttp.ClientSession, upstream: tuple[Upstream, str], name: bytes
+) -> None:
+    """It used to arrive without its bytes: `a\\xe9b` as `ab`, a token that is none as a good one."""
+    answer = await raw(client, name + b": a\xe9b\r\n")
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert not upstream[0].headers
+
+    await raw(client, name + ": aéb\r\n".encode())
+    assert (name.decode().lower(), "aéb") in upstream[0].headers
+
+
 async def test_a_body_without_a_length_is_streamed(
     client: aiohttp.ClientSession, upstream: tuple[Upstream, str]
 ) -> None:
@@ -209,3 +250,27 @@ async def test_a_port_that_is_taken_is_one_line(upstream: tuple[Upstream, str]) 
         await router.start(port)
     await router.close()
     assert caught.value.status == 2
+
+
+async def test_a_client_that_leaves_is_no_error(
+    upstream: tuple[Upstream, str], client: aiohttp.ClientSession, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nothing is written on the terminal of the laptop because somebody's request was cut off."""
+    subject, _ = upstream
+    asked, left = asyncio.Event(), asyncio.Event()
+
+    async def answer_late(_: web.Request) -> web.StreamResponse:
+        asked.set()
+        await left.wait()
+        return web.Response(text="too late")
+
+    subject.answer = answer_late
+    request = asyncio.create_task(client.get("/messages", headers={"tenantID": "acme"}))
+    await asked.wait()
+    request.cancel()
+    await asyncio.wait([request])
+    left.set()
+    subject.answer = None
+    async with client.get("/messages", headers={"tenantID": "acme"}) as response:
+        assert response.status == 202
+    assert caplog.records == []

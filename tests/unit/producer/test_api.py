@@ -897,10 +897,7 @@ async def test_a_bug_is_a_problem_too(
     [line] = lines.getvalue().splitlines()
     logged = json.loads(line)
     assert ("request.failed", "POST", ONE) == (logged["event"], logged["method"], logged["path"])
-    assert ("RuntimeError", "a bug") == (
-        logged["exception"][0]["exc_type"],
-        logged["exception"][0]["exc_value"],
-    )
+    assert "RuntimeError" == logged["exception"][0]["exc_type"]
     assert "post_message" in [frame["name"] for frame in logged["exception"][0]["frames"]]
     assert b"hunter2" not in line
     assert b"eyJ" not in line
@@ -939,14 +936,17 @@ async def test_a_clients_trace_travels_on(producer: ProducerApp) -> None:
         [(b"traceparent", b"nonsense")],
         [(b"traceparent", TRACEPARENT.replace("0af7", "0000").encode()[:-10])],
         [(b"tracestate", b"vendor=1")],
+        # It used to be 400: a message must not fail for two proxies that trace.
+        [(b"traceparent", TRACEPARENT.encode())] * 2,
     ],
 )
 async def test_no_trace_is_no_attribute(
     producer: ProducerApp, headers: list[tuple[bytes, bytes]]
 ) -> None:
     """Nothing, or nothing that is understood, adds nothing to the message."""
-    await producer.post(ONE, None, *headers)
+    answer = await producer.post(ONE, None, *headers)
 
+    assert 202 == answer.status
     assert {} == attributes(producer)
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import math
 import re
 import time
 import tracemalloc
 import uuid
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import jiter
@@ -323,6 +326,28 @@ def test_64_levels_are_taken(opener: bytes, closer: bytes) -> None:
 def test_many_siblings_are_no_levels() -> None:
     """A body with many more brackets than levels is taken, if it is flat."""
     assert [[]] * 1_000 == parse_json(b"[" + b",".join([b"[]"] * 1_000) + b"]")
+
+
+@pytest.mark.parametrize("last", [b"[]", b"1e400"])
+def test_a_megabyte_of_brackets_blocks_the_others_no_longer_than_parsing(last: bytes) -> None:
+    """It used to take ten times as long as the parser, on everybody's loop."""
+    body = b"[" + b"[]," * 349_000 + last + b"]"
+
+    def seconds(work: Callable[[bytes], Any]) -> float:
+        took: list[float] = []
+        for _ in range(3):
+            started = time.process_time()
+            with suppress(InvalidMessageError):
+                work(body)
+            took.append(time.process_time() - started)
+        return min(took)
+
+    gc.disable()  # what it costs depends on what else the process holds
+    try:
+        parser, both = seconds(jiter.from_json), seconds(parse_json)
+    finally:
+        gc.enable()
+    assert both < 7 * parser
 
 
 def test_a_long_key_above_many_values_costs_no_memory() -> None:

@@ -192,7 +192,7 @@ def test_settings_do_not_change() -> None:
                 "wait_seconds": 20,
                 "drain_seconds": 30,
             },
-            62,
+            72,
         ),
         (
             {
@@ -208,5 +208,5 @@ def test_settings_do_not_change() -> None:
 def test_the_grace_period_covers_the_longer_way_to_stop(
     arguments: dict[str, float], seconds: int
 ) -> None:
-    """Requests after the lag, or a last poll and what it brought; then spans and a margin."""
+    """The lag, or a last poll and what it brought; then requests, spans and a margin."""
     assert seconds == grace_seconds(**arguments)

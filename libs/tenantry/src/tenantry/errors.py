@@ -114,7 +114,14 @@ class MisplacedError(TransientError):
 
 
 class RegistryUnavailableError(TransientError):
-    """The placement cannot be learnt, and the last one known is too old to use."""
+    """The placement cannot be learnt, and the last one known is too old to use.
+
+    `of_one_tenant` if the registry answers, and only this tenant's item is not understood.
+    """
+
+    def __init__(self, detail: str, retry_after: int = 1, *, of_one_tenant: bool = False) -> None:
+        super().__init__(detail, retry_after)
+        self.of_one_tenant = of_one_tenant
 
 
 class IdentityUnavailableError(TransientError):

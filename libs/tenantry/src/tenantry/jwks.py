@@ -30,12 +30,19 @@ class KeySet:
     """The issuer's public keys, from a file or an https address.
 
     Fetched at most every 10 s, one fetch in flight; renewed by age; while fetching fails the
-    old keys serve for up to an hour.
+    old keys serve for up to an hour. `count` is told the outcome of each fetch.
     """
 
-    def __init__(self, source: str, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        source: str,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        count: Callable[[str], object] = lambda _: None,
+    ) -> None:
         self._source = source
         self._clock = clock
+        self._count = count
         self._keys: dict[str | None, jwt.PyJWK] = {}
         self._raw: dict[str | None, dict[str, Any]] = {}
         self._fetched_at: float | None = None
@@ -97,6 +104,7 @@ class KeySet:
     def _fetch_ended(self, task: asyncio.Task[None]) -> None:
         self._fetch = None
         if not task.cancelled() and (error := task.exception()) is not None:
+            self._count("failed")
             log.error("jwks.failed", source=self._source, error=repr(error))
 
     async def _refresh(self) -> None:
@@ -108,9 +116,13 @@ class KeySet:
             document = json.loads(await _read(self._source))
             found = _signing_keys(document)
         except (OSError, ValueError, TimeoutError, aiohttp.ClientError) as error:
+            # What is no JSON and what is too large came; all else did not.
+            came = isinstance(error, ValueError) and not isinstance(error, aiohttp.ClientError)
+            self._count("refused" if came else "failed")
             log.warning("jwks.refused", source=self._source, error=repr(error))
             return
         if not found:
+            self._count("refused")
             log.warning("jwks.refused", source=self._source, error="it holds no signing key")
             return
         # A key that did not change keeps its object: tokens it verified stay verified.
@@ -120,6 +132,7 @@ class KeySet:
         }
         self._raw = {kid: raw for kid, (raw, _) in found.items()}
         self._fetched_at = self._clock()
+        self._count("ok")
 
 
 async def _read(source: str) -> bytes:

@@ -74,3 +74,12 @@ IDEMPOTENCY_KEY_CHARACTERS: Final = 255
 
 #: Messages in one page of GET /messages, ours.
 PAGE_MESSAGES: Final = 100
+
+#: Bytes of a request's line and headers together, ours: what load balancers let through.
+HEAD_BYTES: Final = 65_536
+
+#: Headers of one request, ours.
+HEAD_FIELDS: Final = 100
+
+#: How long a client may take to send them, from their first byte on (10 s), ours.
+HEAD_SECONDS: Final = 10.0

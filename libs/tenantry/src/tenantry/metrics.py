@@ -16,6 +16,9 @@ BATCH_BUCKETS = (1, 2, 3, 5, 7, 10, 15, 20, 25)
 #: Tenants that get a label value of their own in one process; the others share `other`.
 TENANT_LABELS = 200
 
+#: How an AWS call can fail, as `tenantry.outcomes` tells it.
+FAILURES = "throttled, missing, denied, refused, error (of the server), timeout, unreachable"
+
 
 class TenantLabels:
     """Keeps the values of a tenant label bounded: the first tenants seen keep theirs."""
@@ -34,11 +37,45 @@ class TenantLabels:
         return tenant_id
 
 
-class ProducerMetrics:
-    """What a producer counts."""
+class ServiceMetrics:
+    """What both services count: of what they need beside queue and table."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.tenants = TenantLabels()
+        self.registry_lookups = Counter(
+            "tenantry_registry_lookups",
+            "Look-ups of a placement that were not answered from the cache, by outcome: ok, "
+            f"misunderstood (the item is wrong), {FAILURES}.",
+            ["outcome"],
+            registry=registry,
+        )
+        self.registry_failing = Gauge(
+            "tenantry_registry_failing",
+            "1 while the last look-up of a placement failed.",
+            registry=registry,
+        )
+        self.jwks_fetches = Counter(
+            "tenantry_jwks_fetches",
+            "Fetches of the keys that verify tokens, by outcome: ok, failed (it cannot be "
+            "fetched), refused (it is no JWKS, or holds no signing key).",
+            ["outcome"],
+            registry=registry,
+        )
+
+    def count_lookup(self, outcome: str) -> None:
+        """A placement was looked up."""
+        self.registry_lookups.labels(outcome).inc()
+
+    def count_fetch(self, outcome: str) -> None:
+        """The keys were fetched, or not."""
+        self.jwks_fetches.labels(outcome).inc()
+
+
+class ProducerMetrics(ServiceMetrics):
+    """What a producer counts."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        super().__init__(registry)
         self.accepted = Counter(
             "tenantry_messages_accepted",
             "Messages answered with accepted: SQS has them.",
@@ -60,8 +97,7 @@ class ProducerMetrics:
         )
         self.send_calls = Counter(
             "tenantry_send_calls",
-            "SendMessageBatch calls by outcome: ok, partial, throttled, refused, unreachable, "
-            "timeout.",
+            f"SendMessageBatch calls by outcome: ok, partial, {FAILURES}.",
             ["outcome"],
             registry=registry,
         )
@@ -82,18 +118,13 @@ class ProducerMetrics:
             "Bytes of messages that wait to be sent or for the answer.",
             registry=registry,
         )
-        self.registry_failing = Gauge(
-            "tenantry_registry_failing",
-            "1 while the last look-up of a placement failed.",
-            registry=registry,
-        )
 
 
-class ConsumerMetrics:
+class ConsumerMetrics(ServiceMetrics):
     """What a consumer counts."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self.tenants = TenantLabels()
+        super().__init__(registry)
         self.received = Counter(
             "tenantry_messages_received", "Messages received, again or not.", registry=registry
         )
@@ -115,9 +146,9 @@ class ConsumerMetrics:
         )
         self.rejected = Counter(
             "tenantry_messages_rejected",
-            "Receives of messages that can never be stored, by reason: malformed, too-large, "
-            "refused (by the table), not-forwarded (by the queue where their tenant lives now). "
-            "They end in the dead-letter queue.",
+            "Receives of messages that can never be stored, by reason: malformed, version (none "
+            "that is understood), too-large, refused (by the table), not-forwarded "
+            "(by the queue where their tenant lives now). They end in the dead-letter queue.",
             ["reason"],
             registry=registry,
         )
@@ -143,7 +174,8 @@ class ConsumerMetrics:
         )
         self.calls = Counter(
             "tenantry_consumer_calls",
-            "AWS calls by operation and outcome: ok, partial, failed.",
+            "AWS calls by operation (receive, delete, change_visibility, forward, write, compare, "
+            f"read, list, assume_role) and outcome: ok, partial, {FAILURES}.",
             ["operation", "outcome"],
             registry=registry,
         )
@@ -187,9 +219,15 @@ class ConsumerMetrics:
             ["cause"],
             registry=registry,
         )
+        for cause in ("store", "registry"):
+            self.blocked.labels(cause)  # 0 from the start: what is absent raises no alert
         self.reads = Counter(
             "tenantry_reads",
             "Requests for stored messages, by outcome: ok, or the problem's type.",
             ["outcome"],
             registry=registry,
         )
+
+    def count_call(self, operation: str, outcome: str) -> None:
+        """A call to AWS was answered, or not."""
+        self.calls.labels(operation, outcome).inc()

@@ -60,6 +60,11 @@ KINDS: Final[dict[type[errors.TenantryError], Kind]] = {
 INTERNAL: Final = Kind("internal", 500, "An error of the service")
 
 
+def kind_of(error: BaseException) -> Kind:
+    """What an error is answered as."""
+    return KINDS[type(error)] if isinstance(error, errors.TenantryError) else INTERNAL
+
+
 class Problem(BaseModel):
     """An RFC 9457 problem, for OpenAPI."""
 
@@ -70,9 +75,33 @@ class Problem(BaseModel):
     status: int
     detail: str
     pointer: str | None = Field(
-        default=None, description="JSON pointer of what is wrong in the body."
+        default=None,
+        description="JSON pointer of what is wrong in the body.",
+        json_schema_extra={"format": "json-pointer"},
     )
-    retry_after: int | None = Field(default=None, description="Seconds to wait.")
+    retry_after: int | None = Field(default=None, ge=0, description="Seconds to wait.")
+
+
+#: The headers of problems, by status; each error of such a status has them.
+_HEADERS: Final[dict[int, dict[str, Any]]] = {
+    401: {
+        "WWW-Authenticate": {
+            "description": "`Bearer`.",
+            "required": True,
+            "schema": {"type": "string"},
+        }
+    },
+    **{
+        status: {
+            "Retry-After": {
+                "description": "Seconds to wait.",
+                "required": True,
+                "schema": {"type": "integer", "minimum": 0},
+            }
+        }
+        for status in (408, 429, 503)
+    },
+}
 
 
 def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
@@ -84,6 +113,8 @@ def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
             "description": f"Problem: {', '.join(slugs)}.",
             "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
         }
+        if status in _HEADERS:
+            found[status]["headers"] = _HEADERS[status]
     return found
 
 

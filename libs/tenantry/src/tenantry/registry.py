@@ -20,6 +20,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from tenantry.errors import RegistryUnavailableError
 from tenantry.limits import DEFAULT_MAX_MESSAGE_BYTES
+from tenantry.outcomes import outcome_of
 from tenantry.tenant_id import TenantId, parse_tenant_id
 
 if TYPE_CHECKING:
@@ -40,6 +41,8 @@ JITTER: Final = 0.2
 UNKNOWN_TTL_SECONDS: Final = 5.0
 #: How long to leave a registry alone that failed, in seconds.
 RETRY_SECONDS: Final = 1.0
+#: How long to wait for one that failed, where a last good value can serve, in seconds.
+PATIENCE_SECONDS: Final = 0.25
 CACHE_ENTRIES: Final = 50_000
 #: How long one look-up may take, its retries included, in seconds: less than a request has.
 LOOKUP_SECONDS: Final = 4.0
@@ -96,11 +99,18 @@ class PlacementReader(Protocol):
 
 
 class DynamoRegistry:
-    """The table `<environment>-tenants`."""
+    """The table `<environment>-tenants`. `count` is told the outcome of each look-up."""
 
-    def __init__(self, client: DynamoDBClient, table_name: str) -> None:
+    def __init__(
+        self,
+        client: DynamoDBClient,
+        table_name: str,
+        *,
+        count: Callable[[str], object] = lambda _: None,
+    ) -> None:
         self._client = client
         self._table_name = table_name
+        self._count = count
 
     async def get(self, tenant_id: TenantId) -> Placement | None:
         try:
@@ -111,16 +121,20 @@ class DynamoRegistry:
                     ConsistentRead=True,
                 )
         except (BotoCoreError, ClientError, TimeoutError) as error:
+            self._count(outcome_of(error))
             msg = "the placement of the tenant cannot be read"
             raise RegistryUnavailableError(msg) from error
         item = answer.get("Item")
         try:
-            return from_item(item) if item else None
+            placement = from_item(item) if item else None
         except (KeyError, ValueError) as error:
+            self._count("misunderstood")
             # As good as unreadable: nobody may guess where a tenant lives.
             log.error("registry.item_refused", tenant_id=tenant_id, error=repr(error))  # noqa: TRY400 - the item is named, the traceback says no more
             msg = "the placement of the tenant is not understood"
-            raise RegistryUnavailableError(msg) from error
+            raise RegistryUnavailableError(msg, of_one_tenant=True) from error
+        self._count("ok")
+        return placement
 
     async def put(self, placement: Placement, *, expected_generation: int | None) -> bool:
         """Write, if the item still has the generation expected (None: if there is none).
@@ -253,16 +267,30 @@ class PlacementCache:
         known = self._known.get(tenant_id)
         if known is not None and self._clock() < known.fresh_until:
             return known.placement
+        lookup = self._start_look_up(tenant_id)
+        if self.failing and known is not None and known.placement is not None:
+            # It may hang: nobody waits long who has something to go on with.
+            await asyncio.wait([lookup], timeout=PATIENCE_SECONDS)
+            if not lookup.done() and (last := self._last_good(known)) is not None:
+                return last
         try:
-            return await self._look_up(tenant_id)
+            # Shielded: a request that leaves must not end the look-up that others wait for.
+            return await asyncio.shield(lookup)
         except RegistryUnavailableError:
-            if known is None or known.placement is None:
-                raise
-            now = self._clock()
-            if now - known.learnt_at >= self._max_age_seconds:
-                raise
-            known.fresh_until = min(now + RETRY_SECONDS, known.learnt_at + self._max_age_seconds)
-            return known.placement
+            if (last := self._last_good(known)) is not None:
+                return last
+            raise
+
+    def _last_good(self, known: _Known | None) -> Placement | None:
+        """What serves while the registry fails, for a moment; None if it is too old."""
+        if known is None or known.placement is None:
+            return None
+        now = self._clock()
+        ends_at = known.learnt_at + self._max_age_seconds
+        if now >= ends_at:
+            return None
+        known.fresh_until = min(now + RETRY_SECONDS, ends_at)
+        return known.placement
 
     async def refresh(self, tenant_id: TenantId) -> Placement | None:
         """The placement as the registry has it, asked now; a look-up in flight is shared.
@@ -270,16 +298,15 @@ class PlacementCache:
         Raises:
             RegistryUnavailableError: The registry does not answer.
         """
-        return await self._look_up(tenant_id)
+        return await asyncio.shield(self._start_look_up(tenant_id))
 
-    async def _look_up(self, tenant_id: TenantId) -> Placement | None:
+    def _start_look_up(self, tenant_id: TenantId) -> asyncio.Task[Placement | None]:
         lookup = self._lookups.get(tenant_id)
         if lookup is None:
             lookup = asyncio.create_task(self._learn(tenant_id), name="registry.get")
             self._lookups[tenant_id] = lookup
             lookup.add_done_callback(lambda done: self._ended(tenant_id, done))
-        # Shielded: a request that leaves must not end the look-up that others wait for.
-        return await asyncio.shield(lookup)
+        return lookup
 
     def _ended(self, tenant_id: TenantId, lookup: asyncio.Task[Placement | None]) -> None:
         del self._lookups[tenant_id]
@@ -292,6 +319,9 @@ class PlacementCache:
         try:
             placement = await self._reader.get(tenant_id)
         except RegistryUnavailableError as error:
+            if error.of_one_tenant:
+                self.failing = False
+                raise
             if not self.failing:
                 log.warning("registry.unavailable", error=repr(error.__cause__ or error))
             self.failing = True

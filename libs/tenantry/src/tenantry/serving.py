@@ -15,6 +15,7 @@ import structlog
 import uvicorn
 from starlette.types import ASGIApp
 
+from tenantry.protocol import HttpProtocol
 from tenantry.settings import ServiceSettings, load
 from tenantry.telemetry import configure_logs
 
@@ -44,7 +45,12 @@ def main(
         version=settings.version,
     )
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        runner.run(run(settings))
+        try:
+            runner.run(run(settings))
+        except Exception as error:
+            # As every other line, and without what Python's own traceback would quote.
+            log.critical("process.failed", exc_info=error)
+            raise SystemExit(1) from None
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
@@ -82,7 +88,7 @@ async def serving(
     """Serve until the block ends; then finish the requests in hand, `drain_seconds` at most."""
     config = uvicorn.Config(
         app,
-        http="httptools",
+        http=HttpProtocol,
         ws="none",
         lifespan="off",
         log_config=None,

@@ -166,12 +166,13 @@ def grace_seconds(
 ) -> int:
     """The terminationGracePeriodSeconds that a service needs, in whole seconds.
 
-    A producer finishes its requests after the load balancer's lag; a consumer also lets its
-    polls end (they cannot be aborted without stranding messages) and settles what it holds.
+    Requests are taken during the load balancer's lag, and finished after it. Meanwhile a
+    consumer lets its polls end (they cannot be aborted without stranding messages) and settles
+    what it holds; while that takes longer than the lag it goes on serving reads.
     """
-    requests = shutdown_delay_seconds + request_seconds
     work = wait_seconds + 2 + drain_seconds if wait_seconds or drain_seconds else 0
-    return ceil(max(requests, work) + FLUSH_SECONDS + MARGIN_SECONDS)
+    serving = max(shutdown_delay_seconds, work)
+    return ceil(serving + request_seconds + FLUSH_SECONDS + MARGIN_SECONDS)
 
 
 SettingsT = TypeVar("SettingsT", bound=BaseSettings)

@@ -5,15 +5,18 @@ Payloads and tokens are never logged: no function here takes one.
 
 from __future__ import annotations
 
+import builtins
 import json
 import logging
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 import structlog
+from opentelemetry import context as otel_context
 from opentelemetry import trace
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
@@ -30,9 +33,34 @@ _PROPAGATOR = TraceContextTextMapPropagator()
 _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
 # Without the local variables of each frame: tokens and payloads are among them.
-_TRACEBACKS = structlog.processors.ExceptionRenderer(
-    structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+_TRANSFORM = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+#: Errors whose text is the system's; that of others may quote a value: `int("…")` does.
+_SYSTEM_ERRORS: Final = frozenset(
+    name
+    for name, value in vars(builtins).items()
+    if isinstance(value, type) and issubclass(value, OSError)
 )
+
+
+def _without_values(exc_info: structlog.typing.ExcInfo) -> list[dict[str, Any]]:
+    """What was raised, and where; no value of any variable, and none that its text quotes."""
+    found = _TRANSFORM(exc_info)
+    _withhold(found)
+    return found
+
+
+def _withhold(found: Any) -> None:
+    if isinstance(found, list):
+        for one in found:
+            _withhold(one)
+    elif isinstance(found, dict) and "exc_value" in found:
+        if found["exc_type"] not in _SYSTEM_ERRORS:
+            found["exc_value"] = "withheld: it may quote what a client sent"
+        found["exc_notes"] = []
+        _withhold(found.get("exceptions", []))
+
+
+_TRACEBACKS = structlog.processors.ExceptionRenderer(_without_values)
 
 
 def configure_logs(*, level: str, **fields: str) -> None:
@@ -127,6 +155,53 @@ def _is_wanted() -> bool:
         os.environ.get(name)
         for name in ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
     )
+
+
+_SOURCES: Final = otel_context.create_key("tenantry.sources")
+
+
+@contextmanager
+def working_on(spans: Sequence[trace.Span]) -> Generator[None, None, None]:
+    """Calls in this block are made for these spans: see `call_span`."""
+    if not spans:
+        yield
+        return
+    token = otel_context.attach(otel_context.set_value(_SOURCES, spans))
+    try:
+        yield
+    finally:
+        otel_context.detach(token)
+
+
+@contextmanager
+def call_span(
+    tracer: trace.Tracer | None, name: str, attributes: Mapping[str, str | int]
+) -> Generator[trace.Span, None, None]:
+    """The span of one call that is made for several messages, linked to each of theirs.
+
+    It joins the trace of the first. Where none is sampled there is none.
+    """
+    sources = otel_context.get_value(_SOURCES)
+    if tracer is None or not isinstance(sources, Sequence) or not sources:
+        yield trace.INVALID_SPAN
+        return
+    with tracer.start_as_current_span(
+        name,
+        context=trace.set_span_in_context(sources[0]),
+        kind=trace.SpanKind.CLIENT,
+        links=[trace.Link(source.get_span_context()) for source in sources],
+        attributes=dict(attributes),
+        # The text of an exception may quote what a client sent.
+        record_exception=False,
+        set_status_on_exception=False,
+    ) as span:
+        yield span
+
+
+def failed(span: trace.Span, error_type: str) -> None:
+    """Say that what the span stands for failed, and by what."""
+    span.set_attribute("error.type", error_type)
+    span.set_status(trace.StatusCode.ERROR)
 
 
 def extract(carrier: Mapping[str, str]) -> Context:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections import OrderedDict
-from collections.abc import AsyncGenerator, Iterable, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Protocol
@@ -164,8 +164,10 @@ class _Verified:
 
 
 @asynccontextmanager
-async def open_identity(settings: ServiceSettings) -> AsyncGenerator[Identity, None]:
-    """The identity that the settings ask for."""
+async def open_identity(
+    settings: ServiceSettings, *, count_fetch: Callable[[str], object] = lambda _: None
+) -> AsyncGenerator[Identity, None]:
+    """The identity that the settings ask for; told is the outcome of each fetch of its keys."""
     if settings.identity == "header":
         log.warning(
             "identity.unverified",
@@ -174,7 +176,7 @@ async def open_identity(settings: ServiceSettings) -> AsyncGenerator[Identity, N
         )
         yield HeaderIdentity()
         return
-    keys = KeySet(settings.jwks or "")
+    keys = KeySet(settings.jwks or "", count=count_fetch)
     try:
         yield TokenIdentity(
             keys,

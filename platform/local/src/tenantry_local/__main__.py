@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import errno
+import io
 import json
 import os
 import shlex
@@ -19,15 +21,29 @@ from tenantry_local import issuer
 from tenantry_local.demo import DemoOptions, run_demo
 from tenantry_local.laptop import Laptop
 from tenantry_local.model import CONSUMER, ENVIRONMENT, PRODUCER, REGION, LaptopError
-from tenantry_local.paths import RUN_DIR, last_run, run_directories
+from tenantry_local.paths import RUN_DIR, is_in_use, last_run, run_directories
 from tenantry_local.resources import REGISTRY_TABLE
 
 _INTERRUPTED: Final = 130
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
+_NOWHERE_TO_WRITE: Final = frozenset(
+    {
+        errno.EROFS,
+        errno.EACCES,
+        errno.EPERM,
+        errno.ENOSPC,
+        errno.EDQUOT,
+        errno.ENOTDIR,
+        errno.EEXIST,
+    }
+)
 
 
 def main() -> None:
     """Run one command; errors are one line on standard error and a status."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # not every terminal has every character
     arguments = _parser().parse_args()
     try:
         sys.exit(_run(arguments))
@@ -36,7 +52,11 @@ def main() -> None:
         if error.status == 1:
             _say_where_logs_are(arguments)
         sys.exit(error.status)
-    except Exception:  # noqa: BLE001 - a bug: shown whole, and where the logs are
+    except Exception as error:  # noqa: BLE001 - a bug: shown whole, and where the logs are
+        if isinstance(error, OSError) and error.errno in _NOWHERE_TO_WRITE:
+            where = f" ({error.filename})" if error.filename else ""
+            sys.stderr.write(f"the laptop cannot write its files: {error.strerror}{where}\n")
+            sys.exit(2)
         traceback.print_exc()
         _say_where_logs_are(arguments)
         sys.exit(1)
@@ -140,6 +160,7 @@ def _token(arguments: argparse.Namespace) -> str:
     known = {
         path.name.removeprefix("token-"): place
         for place in reversed(places)
+        if is_in_use(place)
         for path in place.glob("token-*")
     }
     if not known:
@@ -201,10 +222,10 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _port(text: str) -> int:
-    port = int(text)
-    if not 0 <= port <= 65_535:  # noqa: PLR2004 - what a port is
-        raise ValueError
-    return port
+    if not text.isdecimal() or int(text) > 65_535:  # noqa: PLR2004 - what a port is
+        msg = f"{text} is no port: 0 to 65535"
+        raise argparse.ArgumentTypeError(msg)
+    return int(text)
 
 
 def _command(text: str) -> tuple[str, ...]:

@@ -19,7 +19,7 @@ from tenantry_local.faults import Fault
 from tenantry_local.laptop import Laptop
 from tenantry_local.model import DEFAULT_TENANTS, HOST, LaptopError
 from tenantry_local.processes import free_port
-from tenantry_local.proof import Expected, Proof, prove, wait_until_stored
+from tenantry_local.proof import Expected, Proof, TableUnreadableError, prove, wait_until_stored
 from tenantry_local.proxy import Proxy, proxy_up
 from tenantry_local.report import Report
 from tenantry_local.resources import queue_depth
@@ -166,9 +166,13 @@ async def _prove(laptop: Laptop, accepted: Sequence[Accepted], report: Report) -
     async def in_queues() -> int:
         return sum([sum(await queue_depth(laptop.engine, queue)) for queue in queues])
 
-    with report.progress("Stored", len(expected)) as on_stored:
-        await wait_until_stored(client, expected, tables, in_queues, on_stored)
-    return await prove(client, expected, tables)
+    try:
+        with report.progress("Stored", len(expected)) as on_stored:
+            await wait_until_stored(client, expected, tables, in_queues, on_stored)
+        return await prove(client, expected, tables)
+    except TableUnreadableError as error:
+        msg = f"The proof does not hold: {error}"
+        raise LaptopError(msg) from error
 
 
 def _conclude(outcome: Outcome, proof: Proof, report: Report) -> None:

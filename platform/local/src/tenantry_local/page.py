@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from tenantry_local.clients import Engine
     from tenantry_local.model import Instance, Tenant
 
+_NUMBERS: Final = frozenset({"waiting", "held", "dead letters", "pid", "port"})
 _STYLE: Final = """
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 72rem; padding: 0 1rem;
        color: #1c1c1e; background: #fdfdfc }
@@ -72,8 +73,12 @@ async def render_page(
 
 
 def _table(heads: tuple[str, ...], rows: list[str]) -> str:
-    head = "".join(f"<th>{name}" for name in heads)
+    head = "".join(f"<th{_class(name)}>{name}" for name in heads)
     return f"<table><tr>{head}{''.join(rows)}</table>"
+
+
+def _class(head: str) -> str:
+    return " class=n" if head in _NUMBERS else ""
 
 
 def _row(*cells: object) -> str:

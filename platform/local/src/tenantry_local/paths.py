@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import os
 import shutil
+import time
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +15,8 @@ from typing import IO, Final
 from tenantry_local.model import LaptopError
 
 _LOCK: Final = "laptop.lock"
+_SWEEP_TRIES: Final = 100
+_SWEEP_SECONDS: Final = 0.01
 
 
 def _repository() -> Path:
@@ -42,7 +45,7 @@ def run_directory(wanted: Path | None) -> Generator[Path, None, None]:
     if wanted is None:
         if lock is None:
             path = RUN_DIR.with_name(f"{RUN_DIR.name}-{os.getpid()}")
-            lock = _lock(path)
+            lock = _lock_from_sweepers(path)
         _sweep()
     if lock is None:
         msg = f"another laptop runs in {path}"
@@ -56,22 +59,36 @@ def run_directory(wanted: Path | None) -> Generator[Path, None, None]:
             keep_logs(path)
             raise
         finally:
-            shutil.rmtree(path, ignore_errors=True)
+            _remove(path)
 
 
 def keep_logs(path: Path) -> Path:
     """Copy the logs of a run to `last-run` beside it. Logs only: a key dies with its run."""
     kept = last_run(path)
     shutil.rmtree(kept, ignore_errors=True)
-    kept.mkdir(parents=True)
-    for log in path.glob("*.log"):
-        shutil.copy2(log, kept)
+    # A full disk, say: what ended the run is what its reader has to know.
+    with contextlib.suppress(OSError):
+        kept.mkdir(parents=True, exist_ok=True)
+        for log in path.glob("*.log"):
+            shutil.copy2(log, kept)
     return kept
 
 
 def run_directories() -> list[Path]:
     """Where laptops run that were not told where to: the first one first."""
     return [RUN_DIR, *sorted(HOME.glob(f"{RUN_DIR.name}-*"))]
+
+
+def is_in_use(path: Path) -> bool:
+    """Whether a laptop runs in a directory; a killed one leaves its files, but no lock."""
+    try:
+        with (path / _LOCK).open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False
 
 
 def last_run(path: Path) -> Path:
@@ -81,18 +98,40 @@ def last_run(path: Path) -> Path:
 
 def _lock(path: Path) -> IO[bytes] | None:
     """The lock of a directory, or None. It ends with its process, however that ends."""
-    path.mkdir(parents=True, exist_ok=True)
-    if any(path.iterdir()) and not (path / _LOCK).exists():
-        msg = f"{path} holds files that are not a laptop's: they would be lost"
-        raise LaptopError(msg, status=2)
-    path.chmod(0o700)
-    file = (path / _LOCK).open("ab")
+    while True:
+        path.mkdir(parents=True, exist_ok=True)
+        # Another run that ends may remove the directory between any two of these lines.
+        with contextlib.suppress(FileNotFoundError):
+            if any(path.iterdir()) and not (path / _LOCK).exists() and any(path.iterdir()):
+                msg = f"{path} holds files that are not a laptop's: they would be lost"
+                raise LaptopError(msg, status=2)
+            path.chmod(0o700)
+            file = (path / _LOCK).open("ab")
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                file.close()
+                return None
+            if _is_still(path / _LOCK, file):
+                return file
+            file.close()
+
+
+def _is_still(path: Path, file: IO[bytes]) -> bool:
+    """Whether the path names the file that is open: a removed one locks nobody out."""
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        file.close()
-        return None
-    return file
+        return os.path.samestat(path.stat(), os.fstat(file.fileno()))
+    except FileNotFoundError:
+        return False
+
+
+def _lock_from_sweepers(path: Path) -> IO[bytes] | None:
+    """The lock of a directory that no other laptop wants; one that sweeps may hold it briefly."""
+    for _ in range(_SWEEP_TRIES):
+        if (lock := _lock(path)) is not None:
+            return lock
+        time.sleep(_SWEEP_SECONDS)
+    return None
 
 
 def _sweep() -> None:
@@ -101,7 +140,15 @@ def _sweep() -> None:
         lock = _lock(path)
         if lock is not None:
             with lock:
-                shutil.rmtree(path, ignore_errors=True)
+                _remove(path)
+
+
+def _remove(path: Path) -> None:
+    """Remove a directory whose lock is held; the lock last, which says whose the rest is."""
+    with contextlib.suppress(OSError):
+        _empty(path)
+        (path / _LOCK).unlink()
+        path.rmdir()
 
 
 def _empty(path: Path) -> None:

@@ -12,18 +12,25 @@ import json
 import math
 import time
 from collections import Counter, defaultdict
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
+from botocore.exceptions import BotoCoreError, ClientError
+
 if TYPE_CHECKING:
     from types_aiobotocore_dynamodb import DynamoDBClient
+    from types_aiobotocore_dynamodb.type_defs import ScanOutputTypeDef
 
 _COUNT_PAGE: Final = 2_000
 _READ_PAGE: Final = 100
 #: How long to wait for empty queues when everything is stored: late copies come from there.
 _DRAIN_SECONDS: Final = 20.0
+
+
+class TableUnreadableError(Exception):
+    """A table cannot be read, so nothing is proven."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +78,7 @@ class _Stray:
     table_name: str
     type: str
     payload: str
+    accepted_at: str
 
 
 async def wait_until_stored(
@@ -82,12 +90,17 @@ async def wait_until_stored(
     *,
     patience_seconds: float = 60.0,
     settle_seconds: float = 3.0,
+    calm_seconds: float = 1.0,
     poll_seconds: float = 0.5,
 ) -> None:
     """Wait while messages arrive: until all could be there, or none came for a while.
 
-    It waits no longer when the queues stay empty for `settle_seconds`, for then nobody holds
-    what is missing. It decides nothing: that is `prove`'s.
+    When all could be there it goes on for `calm_seconds` of empty queues, for a copy that comes
+    late. It waits no longer when the queues stay empty for `settle_seconds`, for then nobody
+    holds what is missing. It decides nothing: that is `prove`'s.
+
+    Raises:
+        TableUnreadableError: A table cannot be read.
     """
     wanted = len(expected)
     best = -1
@@ -103,7 +116,8 @@ async def wait_until_stored(
             complete_at = now
         if waiting:
             empty_at = now
-        if stored >= wanted and (not waiting or now - complete_at > _DRAIN_SECONDS):
+        is_calm = now - max(complete_at, empty_at) > calm_seconds
+        if stored >= wanted and (is_calm or now - complete_at > _DRAIN_SECONDS):
             return
         if now - max(empty_at, progress_at) > settle_seconds and not waiting:
             return
@@ -115,27 +129,34 @@ async def wait_until_stored(
 async def prove(
     client: DynamoDBClient, expected: Sequence[Expected], tables: Sequence[str]
 ) -> Proof:
-    """Read every table in whole, and compare."""
+    """Read every table in whole, and compare.
+
+    Raises:
+        TableUnreadableError: A table cannot be read.
+    """
     proof = Proof()
     _find_shared_ids(proof, expected)
     by_id = {message.message_id: message for message in expected}
     places: defaultdict[str, list[str]] = defaultdict(list)
     strays: list[_Stray] = []
+    accepted_at: dict[str, str] = {}
     for table in tables:
         async for item in _items(client, table):
             message_id, partition = _text(item, "message_id"), _text(item, "tenant_id")
             message = by_id.get(message_id)
             if message is None:
                 type_, payload = _text(item, "type"), _text(item, "payload")
-                strays.append(_Stray(message_id, partition, table, type_, payload))
+                instant = _text(item, "accepted_at")
+                strays.append(_Stray(message_id, partition, table, type_, payload, instant))
                 continue
+            accepted_at[message_id] = _text(item, "accepted_at")
             places[message_id].append(_place(table, partition))
             if (table, partition) == (message.table_name, message.tenant_id):
                 proof.stored[message.tenant_id] += 1
                 _compare(proof, message, item)
     for message in expected:
         _judge_places(proof, message, places[message.message_id])
-    _judge_strays(proof, strays, expected)
+    _judge_strays(proof, strays, expected, accepted_at)
     proof.findings.sort(key=lambda finding: (finding.line is None, finding.line))
     return proof
 
@@ -182,8 +203,16 @@ def _compare(proof: Proof, message: Expected, item: dict[str, Any]) -> None:
         _find(proof, message, f"accepted_at or stored_at is not an instant: {error}")
 
 
-def _judge_strays(proof: Proof, strays: Sequence[_Stray], expected: Sequence[Expected]) -> None:
-    """Items whose id nobody was given: a second copy of a message, or nobody's."""
+def _judge_strays(
+    proof: Proof,
+    strays: Sequence[_Stray],
+    expected: Sequence[Expected],
+    accepted_at: Mapping[str, str],
+) -> None:
+    """Items whose id nobody was given: a second copy of a message, or nobody's.
+
+    Of messages that are equal the one that was accepted at the same instant was copied.
+    """
     types = {stray.type for stray in strays}
     sent = [
         (message, json.loads(message.text)["payload"])
@@ -196,7 +225,15 @@ def _judge_strays(proof: Proof, strays: Sequence[_Stray], expected: Sequence[Exp
             payload = json.loads(stray.payload)
         except ValueError:
             payload = None
-        for message, original in sent:
+
+        def likeness(pair: tuple[Expected, Any], stray: _Stray = stray) -> tuple[bool, bool]:
+            message = pair[0]
+            return (
+                accepted_at.get(message.message_id) != stray.accepted_at,
+                message.tenant_id != stray.partition,
+            )
+
+        for message, original in sorted(sent, key=likeness):
             if message.type == stray.type and _difference(original, payload, "") is None:
                 proof.duplicates[message.tenant_id] += 1
                 _find(proof, message, f"stored again as {stray.message_id}, in {place}")
@@ -252,13 +289,19 @@ def _text(item: dict[str, Any], name: str) -> str:
     return text
 
 
+async def _scan(client: DynamoDBClient, table: str, **request: Any) -> ScanOutputTypeDef:
+    try:
+        return await client.scan(TableName=table, ConsistentRead=True, **request)
+    except (BotoCoreError, ClientError) as error:
+        msg = f"table {table} cannot be read: {error}"
+        raise TableUnreadableError(msg) from error
+
+
 async def _count(client: DynamoDBClient, table: str) -> int:
     total = 0
     start: dict[str, Any] = {}
     while True:
-        page = await client.scan(
-            TableName=table, ConsistentRead=True, Select="COUNT", Limit=_COUNT_PAGE, **start
-        )
+        page = await _scan(client, table, Select="COUNT", Limit=_COUNT_PAGE, **start)
         total += page["Count"]
         if not page.get("LastEvaluatedKey"):
             return total
@@ -268,7 +311,7 @@ async def _count(client: DynamoDBClient, table: str) -> int:
 async def _items(client: DynamoDBClient, table: str) -> AsyncGenerator[dict[str, Any], None]:
     start: dict[str, Any] = {}
     while True:
-        page = await client.scan(TableName=table, ConsistentRead=True, Limit=_READ_PAGE, **start)
+        page = await _scan(client, table, Limit=_READ_PAGE, **start)
         for item in page["Items"]:
             yield item
         if not page.get("LastEvaluatedKey"):

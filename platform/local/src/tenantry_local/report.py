@@ -10,7 +10,6 @@ from typing import Final
 
 from rich import box
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
@@ -23,6 +22,8 @@ LISTED: Final = 20
 _PLAIN_WIDTH: Final = 140
 #: What the table needs to say everything in one line.
 _WIDE: Final = 122
+#: What it needs to cut nothing.
+_NARROWEST: Final = 80
 #: Between two lines of progress where there is no terminal, in seconds.
 _PLAIN_SECONDS: Final = 5.0
 
@@ -37,7 +38,7 @@ class Report:
 
     def say(self, text: str = "") -> None:
         """One line of text, as it is."""
-        self._console.print(escape(text))
+        self._console.print(text, markup=False, emoji=False)
 
     @contextmanager
     def progress(self, what: str, total: int) -> Iterator[Callable[[int], object]]:
@@ -88,7 +89,9 @@ class Report:
         dead_letters: Mapping[str, int],
     ) -> None:
         """One row a tenant; `dead_letters` by the URL of their queue."""
-        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=0)
+        # A narrower terminal breaks the lines; cut numbers would say nothing.
+        width = _NARROWEST if self._console.width < _NARROWEST else None
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=0, width=width)
         for name in ("tenant", "tier"):
             table.add_column(name, no_wrap=True)
         # Where it is narrow these two give way.

@@ -100,6 +100,8 @@ class Router:
             await self._session.close()
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
+        if not all(_can_be_forwarded(value) for value in request.headers.values()):
+            return _problem(400, "No text", "a header holds bytes that are not UTF-8")
         tenant_id = _tenant_id(request)
         if tenant_id is None:
             if request.path == "/" and request.method in {"GET", "HEAD"}:
@@ -124,7 +126,10 @@ class Router:
                 request.method,
                 # As it came: decoding and encoding again would change it.
                 _url(address, request.raw_path),
-                headers=_forwarded(request.headers),
+                # In lower case: of two that differ in case alone the client would send one.
+                headers=CIMultiDict(
+                    (name.lower(), value) for name, value in _forwarded(request.headers).items()
+                ),
                 data=request.content if request.can_read_body else None,
                 allow_redirects=False,
             ) as answer:
@@ -137,6 +142,8 @@ class Router:
                 await response.write_eof()
                 return response
         except (aiohttp.ClientError, TimeoutError) as error:
+            if request.transport is None or request.transport.is_closing():
+                return response or web.Response()  # the client left: nobody is there to tell
             if response is not None and response.prepared:
                 raise  # half an answer is out: only breaking the connection says so
             return _problem(
@@ -163,6 +170,15 @@ def _url(address: str, raw_path: str) -> URL:
     # A request in absolute form names the router's own address again.
     path = raw_path if raw_path.startswith("/") else "/" + raw_path.split("/", 3)[-1]
     return URL(address + path, encoded=True)
+
+
+def _can_be_forwarded(value: str) -> bool:
+    """Bytes that are no text came in as lone surrogates, which the client leaves out silently."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _forwarded(headers: Mapping[str, str]) -> CIMultiDict[str]:

@@ -20,7 +20,7 @@ from tenantry.contract import StoredMessage
 from tenantry.errors import StoreUnavailableError, TenantryError
 from tenantry.limits import PAGE_MESSAGES
 from tenantry.metrics import ConsumerMetrics
-from tenantry.problems import KINDS, problem_responses
+from tenantry.problems import INTERNAL, KINDS, problem_responses
 from tenantry.tenancy import Identity
 
 DEFAULT_PAGE = 20
@@ -30,11 +30,13 @@ class Stored(BaseModel):
     """A message that is stored."""
 
     tenant_id: str
-    message_id: str = Field(description="A UUID.")
+    message_id: str = Field(description="A UUID.", json_schema_extra={"format": "uuid"})
     type: str
     payload: dict[str, Any] = Field(description="As it was sent: equal after parsing.")
-    accepted_at: str = Field(description="RFC 3339, UTC.")
-    stored_at: str = Field(description="RFC 3339, UTC.")
+    accepted_at: str = Field(
+        description="RFC 3339, UTC.", json_schema_extra={"format": "date-time"}
+    )
+    stored_at: str = Field(description="RFC 3339, UTC.", json_schema_extra={"format": "date-time"})
 
 
 class Messages(BaseModel):
@@ -98,6 +100,7 @@ class Api:
             operation_id="get_consumer",
             summary="Who serves",
             responses=problem_responses(400, 401, 403, 503),
+            openapi_extra={"security": [{}, {"token": []}], "parameters": [tenant_header]},
         )
         return router
 
@@ -113,7 +116,9 @@ class Api:
         self,
         request: Request,
         limit: Annotated[int, Query(ge=1, le=PAGE_MESSAGES)] = DEFAULT_PAGE,
-        cursor: Annotated[str | None, Query(max_length=64)] = None,
+        cursor: Annotated[
+            str | None, Query(max_length=64, description="`next_cursor` of the page before.")
+        ] = None,
     ) -> Response:
         """A page may be shorter than `limit` where messages are large; the cursor says."""
         tenant = await self.identity.tenant(request.scope["headers"])
@@ -138,6 +143,9 @@ class Api:
                 response = await self._in_time(route(*args, **kwargs))
             except TenantryError as error:
                 self.metrics.reads.labels(KINDS[type(error)].slug).inc()
+                raise
+            except Exception:
+                self.metrics.reads.labels(INTERNAL.slug).inc()
                 raise
             self.metrics.reads.labels("ok").inc()
             return response

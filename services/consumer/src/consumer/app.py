@@ -9,6 +9,7 @@ from functools import partial
 import structlog
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
+from opentelemetry import trace
 from prometheus_client import CollectorRegistry
 from starlette.requests import Request
 from starlette.responses import Response
@@ -76,10 +77,12 @@ class Consumer:
         self.registry = CollectorRegistry()
         self.metrics = ConsumerMetrics(self.registry)
         self.health = Health()
+        #: None while tracing is off.
+        self.tracer: trace.Tracer | None = None
 
     async def repository(self, aws: Aws) -> MessageRepository:
         """Where messages are stored."""
-        return DynamoMessageRepository(await aws.dynamodb(attempts=1), self.metrics)
+        return DynamoMessageRepository(await aws.dynamodb(attempts=1), self.metrics, self.tracer)
 
     async def run(self) -> None:
         """Consume and serve until a signal, then drain.
@@ -100,6 +103,7 @@ class Consumer:
                 },
             )
             stack.callback(tracing.close)
+            self.tracer = tracing.tracer
             await stack.enter_async_context(
                 serving(
                     private_app(self.health, self.registry),
@@ -112,9 +116,10 @@ class Consumer:
             dynamodb = await aws.dynamodb()
             sqs = await aws.sqs(read_seconds=settings.wait_seconds + READ_SECONDS)
             placements = PlacementCache(
-                DynamoRegistry(dynamodb, settings.registry_table),
+                DynamoRegistry(dynamodb, settings.registry_table, count=self.metrics.count_lookup),
                 max_age_seconds=settings.placement_max_age_seconds,
             )
+            self.metrics.registry_failing.set_function(lambda: float(placements.failing))
             self.health.watch("registry", lambda: "failing" if placements.failing else "ok")
             poller = Poller(
                 settings,
@@ -135,17 +140,21 @@ class Consumer:
             sessions: ReaderSessions | None = None
             reader = dynamodb
             if settings.reader_role_arn is not None and settings.is_pool:
-                sessions = ReaderSessions(await aws.sts(), settings.reader_role_arn)
+                sessions = ReaderSessions(
+                    await aws.sts(), settings.reader_role_arn, count=self.metrics.count_call
+                )
                 reader = await aws.dynamodb()
                 sign_each(reader)
             reads = Reads(
-                DynamoMessageReader(reader),
+                DynamoMessageReader(reader, count=self.metrics.count_call),
                 placements,
                 instance=settings.instance,
                 is_pool=settings.is_pool,
                 sessions=sessions,
             )
-            identity = await stack.enter_async_context(open_identity(settings))
+            identity = await stack.enter_async_context(
+                open_identity(settings, count_fetch=self.metrics.count_fetch)
+            )
             app = create_app(Api(settings, identity, reads, self.metrics))
             async with serving(
                 app, sockets[0], name="public", drain_seconds=settings.request_seconds

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import structlog
 
@@ -19,6 +21,8 @@ from tenantry.registry import Placement
 from tenantry.tenant_id import TenantId
 
 log = structlog.get_logger()
+
+_Found = tuple[Whereabouts, Placement | None]
 
 
 @dataclass(slots=True)
@@ -37,6 +41,7 @@ class BatchResult:
         delayed: Not now, through no fault of the message: their lane rests.
         blocked: Not now, and nobody else's either: the store is out of reach.
         unplaced: Not now: the registry is out of reach.
+        unreadable: Of a tenant whose placement, alone, is not understood.
     """
 
     stored: list[Held] = field(default_factory=list)
@@ -50,6 +55,7 @@ class BatchResult:
     delayed: list[Held] = field(default_factory=list)
     blocked: list[Held] = field(default_factory=list)
     unplaced: list[Held] = field(default_factory=list)
+    unreadable: list[Held] = field(default_factory=list)
 
     def settled(self) -> list[Held]:
         """What can be deleted from the queue."""
@@ -77,12 +83,21 @@ async def process_batch(
     by_tenant: dict[TenantId, list[Held]] = defaultdict(list)
     for held in batch:
         by_tenant[TenantId(held.message.tenant_id)].append(held)
+    asked: list[list[Held]] = []
+    look_ups: list[Coroutine[Any, Any, _Found | RegistryUnavailableError]] = []
     for tenant_id, messages in by_tenant.items():
-        try:
-            found, placement = await places.find(tenant_id)
-        except RegistryUnavailableError:
-            result.unplaced += messages
+        if (known := places.here(tenant_id)) is not None:
+            here += [(held, known) for held in messages]
+        else:
+            asked.append(messages)
+            look_ups.append(_find(places, tenant_id))
+    # Together: look-ups that time out one after the other take as many times as long.
+    answers = await asyncio.gather(*look_ups) if look_ups else []
+    for messages, answer in zip(asked, answers, strict=True):
+        if isinstance(answer, RegistryUnavailableError):
+            (result.unreadable if answer.of_one_tenant else result.unplaced).extend(messages)
             continue
+        found, placement = answer
         if placement is None:
             result.kept += messages
         elif found is Whereabouts.OFFBOARDED:
@@ -97,14 +112,27 @@ async def process_batch(
     return result
 
 
+async def _find(places: Places, tenant_id: TenantId) -> _Found | RegistryUnavailableError:
+    try:
+        return await places.find(tenant_id)
+    except RegistryUnavailableError as error:
+        return error
+
+
 async def _forward(
     elsewhere: Sequence[tuple[Held, Placement]], forwarder: Forwarder, result: BatchResult
 ) -> None:
     by_place: dict[tuple[str, str | None], list[Held]] = defaultdict(list)
     for held, placement in elsewhere:
         by_place[placement.queue_url, placement.message_group_id].append(held)
-    for (queue_url, group_id), messages in by_place.items():
-        settled = await forwarder.forward(queue_url, group_id, [one.delivery for one in messages])
+    # Together: the batch ends when the slowest does, not when all have hung one after the other.
+    answers = await asyncio.gather(
+        *(
+            forwarder.forward(queue_url, group_id, [one.delivery for one in messages])
+            for (queue_url, group_id), messages in by_place.items()
+        )
+    )
+    for messages, settled in zip(by_place.values(), answers, strict=True):
         done, lost = set(settled.done), set(settled.lost)
         for one in messages:
             if one.delivery in done:

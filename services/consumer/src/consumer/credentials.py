@@ -23,6 +23,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from tenantry.errors import StoreUnavailableError
 from tenantry.limits import CHAINED_ROLE_SECONDS
+from tenantry.outcomes import outcome_of
 from tenantry.tenant_id import TenantId
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ class _Session:
 
 
 class ReaderSessions:
-    """Sessions of the reader role, one a tenant."""
+    """Sessions of the reader role, one a tenant; `count` is told each call and its outcome."""
 
     def __init__(
         self,
@@ -56,8 +57,10 @@ class ReaderSessions:
         role_arn: str,
         *,
         clock: Callable[[], float] = time.monotonic,
+        count: Callable[[str, str], object] = lambda *_: None,
     ) -> None:
         self._sts = sts
+        self._count = count
         self._role_arn = role_arn
         self._clock = clock
         self._sessions: OrderedDict[TenantId, _Session] = OrderedDict()
@@ -98,12 +101,17 @@ class ReaderSessions:
 
     async def _assume(self, tenant_id: TenantId) -> _Session:
         asked_at = self._clock()
-        answer = await self._sts.assume_role(
-            RoleArn=self._role_arn,
-            RoleSessionName=tenant_id,
-            DurationSeconds=CHAINED_ROLE_SECONDS,
-            Tags=[{"Key": "tenant", "Value": tenant_id}],
-        )
+        try:
+            answer = await self._sts.assume_role(
+                RoleArn=self._role_arn,
+                RoleSessionName=tenant_id,
+                DurationSeconds=CHAINED_ROLE_SECONDS,
+                Tags=[{"Key": "tenant", "Value": tenant_id}],
+            )
+        except (BotoCoreError, ClientError) as error:
+            self._count("assume_role", outcome_of(error))
+            raise
+        self._count("assume_role", "ok")
         made = answer["Credentials"]
         session = _Session(
             AioCredentials(made["AccessKeyId"], made["SecretAccessKey"], made["SessionToken"]),

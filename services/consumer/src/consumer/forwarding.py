@@ -29,6 +29,11 @@ class Places:
         self._placements = placements
         self._queue = _identity(queue_url)
 
+    def here(self, tenant_id: TenantId) -> Placement | None:
+        """The placement of a tenant that the cache knows to live here, without waiting."""
+        placement = self._placements.peek(tenant_id)
+        return placement if self._whereabouts(placement) is Whereabouts.HERE else None
+
     async def find(self, tenant_id: TenantId) -> tuple[Whereabouts, Placement | None]:
         """Where the tenant lives; anything but here is asked of the registry, not the cache.
 

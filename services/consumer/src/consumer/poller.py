@@ -25,12 +25,12 @@ from consumer.heartbeat import Heartbeat
 from consumer.queue import Delivery, Forwarder, Queue, QueueUnavailableError
 from consumer.repository import MessageRepository
 from consumer.settings import Settings
-from tenantry.contract import decode, now
+from tenantry.contract import ENVELOPE_FIELDS, decode, now
 from tenantry.errors import InvalidMessageError, MalformedBodyError
 from tenantry.health import Health
 from tenantry.limits import PARTIQL_BATCH_STATEMENTS, SQS_BATCH_ENTRIES
 from tenantry.metrics import ConsumerMetrics
-from tenantry.telemetry import MESSAGING_SYSTEM, extract
+from tenantry.telemetry import MESSAGING_SYSTEM, extract, working_on
 
 log = structlog.get_logger()
 
@@ -49,8 +49,10 @@ DELETE_ATTEMPTS: Final = 3
 #: How long the loop may take to go round before the process is called stalled.
 STALLED_SECONDS: Final = 60.0
 TICK_SECONDS: Final = 1.0
-#: For the calls in flight when the drain is over.
+#: For the calls in flight when the drain is over, and as long for giving back what is left.
 FINISH_SECONDS: Final = 2.0
+#: How much later than its wait a poll may end while draining: `grace_seconds` counts the same.
+POLL_MARGIN_SECONDS: Final = 2.0
 #: How long a message is held for a queue that does not take it, before it stays away.
 FORWARD_SECONDS: Final = 120.0
 
@@ -121,12 +123,17 @@ class Poller:
         heartbeat = asyncio.create_task(self.heartbeat.run(), name="heartbeat")
         try:
             drain_until: float | None = None
+            polls_until: float | None = None
             while drain_until is None or (self.hand and self._clock() < drain_until):
                 self._health.beat("poller", at_least_every_seconds=STALLED_SECONDS)
-                if self._stop.is_set() and not self._polls and drain_until is None:
-                    drain_until = self._clock() + self._settings.drain_seconds
+                if self._stop.is_set() and drain_until is None:
+                    clock = self._clock()
+                    if polls_until is None:
+                        polls_until = clock + self._settings.wait_seconds + POLL_MARGIN_SECONDS
+                    if not self._polls or clock >= polls_until:
+                        drain_until = clock + self._settings.drain_seconds
                 wake_at = self._go_round()
-                await self._wait(wake_at)
+                await self._wait(min(wake_at, drain_until or polls_until or wake_at))
                 if heartbeat.done():
                     heartbeat.result()
             await self._finish()
@@ -214,27 +221,32 @@ class Poller:
         self._metrics.oldest_seconds.set(max(0, time.time() - oldest))
         clock = self._clock()
         held: list[Held] = []
-        bad: list[Delivery] = []
+        bad: list[tuple[Delivery, str]] = []
         for delivery in deliveries:
             try:
                 message = decode(delivery.body)
             except (MalformedBodyError, InvalidMessageError) as error:
                 # The detail may quote the body: its kind and place are enough.
+                pointer = getattr(error, "pointer", None)
+                reason = "version" if pointer == "/version" else "malformed"
                 log.warning(
                     "message.rejected",
-                    reason="malformed",
+                    reason=reason,
                     kind=type(error).__name__,
-                    pointer=getattr(error, "pointer", None),
+                    pointer=_place(pointer),
                     receive_count=delivery.receive_count,
                 )
-                bad.append(delivery)
+                bad.append((delivery, reason))
             else:
                 visible_at = delivery.received_at + self._settings.visibility_seconds
                 held.append(Held(delivery, message, visible_at, clock))
         self.hand.add(held)
         if bad:
-            self._metrics.rejected.labels("malformed").inc(len(bad))
-            await self._queue.set_visibility(bad, self._settings.rejected_retry_seconds)
+            for _, reason in bad:
+                self._metrics.rejected.labels(reason).inc()
+            await self._queue.set_visibility(
+                [delivery for delivery, _ in bad], self._settings.rejected_retry_seconds
+            )
 
     # Writing
 
@@ -265,18 +277,21 @@ class Poller:
         spans = self._spans(batch)
         stored_at = now()
         try:
-            result = await process_batch(
-                batch,
-                places=self._places,
-                repository=self._repository,
-                forwarder=self._forwarder,
-                stored_at=stored_at,
-            )
+            with working_on(spans):
+                result = await process_batch(
+                    batch,
+                    places=self._places,
+                    repository=self._repository,
+                    forwarder=self._forwarder,
+                    stored_at=stored_at,
+                )
         finally:
             self._writes -= 1
             self.hand.written(batch)
             for span in spans:
                 span.end()
+        # In a pool one tenant's item must not stop everybody; elsewhere there is nobody else.
+        (result.kept if self._settings.is_pool else result.unplaced).extend(result.unreadable)
         self._note_outage(result)
         # One tenant's queue that is out of reach must not fill everybody's hand for ever.
         patience = self._clock() - FORWARD_SECONDS
@@ -301,7 +316,8 @@ class Poller:
         ):
             cause = "store"
         if cause is None:
-            if result.settled():
+            # One partition that is throttled says that the store answers.
+            if result.settled() or result.delayed:
                 self._probe_backoff = FIRST_BACKOFF_SECONDS
                 if self._blocked:
                     log.info("consumer.unblocked", cause=self._blocked)
@@ -408,15 +424,26 @@ class Poller:
         """The drain is over: end the calls in flight; what is left is somebody else's, at once."""
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=FINISH_SECONDS)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(FINISH_SECONDS):
+                await self._give_back()
+
+    async def _give_back(self) -> None:
         while self._deletable:
             batch = [self._deletable.popleft() for _ in range(len(self._deletable))]
             await self._queue.delete([held.delivery for held, _ in batch])
             self.hand.remove([held for held, _ in batch])
-        left = [held for held in self.hand if held.is_waiting]
+        # What a write that hangs holds, too: if it arrives after all, whoever gets the message
+        # next finds it stored.
+        left = list(self.hand)
         if left:
             log.warning("drain.gave_back", messages=len(left))
-            await self._queue.set_visibility([held.delivery for held in left], 0)
+            # Out of the hand first, so that the heartbeat does not have the last word.
             self.hand.remove(left)
+            await self._queue.set_visibility([held.delivery for held in left], 0)
 
     # Tracing
 
@@ -446,6 +473,17 @@ class Poller:
                     )
                 )
         return spans
+
+
+def _place(pointer: str | None) -> str | None:
+    """A pointer without the names that the client chose."""
+    _, _, way = (pointer or "").partition("/")
+    first, _, rest = way.partition("/")
+    if not way:
+        return pointer
+    if first not in ENVELOPE_FIELDS:
+        return "/…"
+    return f"/{first}/…" if rest else f"/{first}"
 
 
 def _jittered(seconds: float) -> float:

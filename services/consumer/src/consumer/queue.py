@@ -14,10 +14,18 @@ from tenantry.contract import utf8_bytes
 from tenantry.errors import TransientError
 from tenantry.limits import SQS_BATCH_BYTES, SQS_BATCH_ENTRIES
 from tenantry.metrics import ConsumerMetrics
+from tenantry.outcomes import outcome_of
 
 if TYPE_CHECKING:
     from types_aiobotocore_sqs import SQSClient
 
+#: How long a call may take that is no poll. The client's own time-out is a poll's: an extension
+#: that took that long would come after the end of the visibility timeout.
+SETTLE_SECONDS: Final = 5.0
+#: SQS calls it the sender's fault, and it passes all the same.
+_PASSING: Final = frozenset(
+    {"ThrottlingException", "Throttling", "RequestThrottled", "TooManyRequestsException"}
+)
 #: The handle is not, or no longer, the message's: somebody else may have it.
 _LOST: Final = frozenset(
     {"ReceiptHandleIsInvalid", "InvalidParameterValue", "MessageNotInflight"}
@@ -125,7 +133,7 @@ class SqsQueue:
                 MessageAttributeNames=["All"],
             )
         except (BotoCoreError, ClientError) as error:
-            self._metrics.calls.labels("receive", "failed").inc()
+            self._metrics.count_call("receive", outcome_of(error))
             raise QueueUnavailableError(_reason(error)) from error
         self._metrics.calls.labels("receive", "ok").inc()
         # A poll that waited answered when the first message came: its visibility began then.
@@ -208,16 +216,19 @@ async def settle(
 ) -> Settled:
     """One batch call; HTTP 200 says nothing about its entries, so `Failed` is looked at."""
     try:
-        answer = await call(batch)
-    except (BotoCoreError, ClientError):
-        metrics.calls.labels(operation, "failed").inc()
+        async with asyncio.timeout(SETTLE_SECONDS):
+            answer = await call(batch)
+    except (BotoCoreError, ClientError, TimeoutError) as error:
+        metrics.count_call(operation, outcome_of(error))
         return Settled(failed=tuple(batch))
     failures = answer.get("Failed", [])
     metrics.calls.labels(operation, "partial" if failures else "ok").inc()
     lost: list[Delivery] = []
     failed: list[Delivery] = []
     for failure in failures:
-        is_lost = failure.get("SenderFault") or failure.get("Code") in _LOST
+        code = failure.get("Code", "")
+        is_passing = code in _PASSING or code.upper().startswith("KMS")
+        is_lost = code in _LOST or (failure.get("SenderFault") and not is_passing)
         (lost if is_lost else failed).append(batch[int(failure["Id"])])
     done = [batch[int(entry["Id"])] for entry in answer.get("Successful", [])]
     return Settled(tuple(done), tuple(lost), tuple(failed))

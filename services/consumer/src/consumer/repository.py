@@ -5,24 +5,28 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import structlog
 from botocore.exceptions import BotoCoreError, ClientError
+from opentelemetry import trace
 
 from tenantry.contract import ITEM_ATTRIBUTES, Message, StoredMessage, utf8_bytes
 from tenantry.errors import StoreUnavailableError
 from tenantry.limits import BATCH_GET_KEYS, PARTIQL_BATCH_STATEMENTS
 from tenantry.metrics import ConsumerMetrics
+from tenantry.outcomes import outcome_of, outcome_of_code
+from tenantry.telemetry import call_span, failed
 
 if TYPE_CHECKING:
     from types_aiobotocore_dynamodb import DynamoDBClient
 
 log = structlog.get_logger()
 
+_WRITE: Final = "BatchExecuteStatement"
 #: Bytes that a statement takes in a call, beside its payload: its text, names and values.
 _STATEMENT_BYTES: Final = 1_024
 #: As sent, a character of one, two, three or four bytes takes at most 2, 6, 6 or 12.
@@ -145,9 +149,15 @@ class DynamoMessageRepository:
     Its client does not retry: the consumer stops receiving instead.
     """
 
-    def __init__(self, client: DynamoDBClient, metrics: ConsumerMetrics) -> None:
+    def __init__(
+        self,
+        client: DynamoDBClient,
+        metrics: ConsumerMetrics,
+        tracer: trace.Tracer | None = None,
+    ) -> None:
         self._client = client
         self._metrics = metrics
+        self._tracer = tracer
 
     async def insert(self, table_name: str, rows: Sequence[Row], stored_at: str) -> list[Inserted]:
         if len(rows) > PARTIQL_BATCH_STATEMENTS:
@@ -156,32 +166,40 @@ class DynamoMessageRepository:
         statement = _statement(table_name)
         started = time.perf_counter()
         try:
-            answer = await self._client.batch_execute_statement(
-                Statements=[
-                    {"Statement": statement, "Parameters": _parameters(row, stored_at)}
-                    for row in rows
-                ]
-            )
+            with call_span(self._tracer, f"{_WRITE} {table_name}", _attributes(table_name, rows)):
+                answer = await self._write(
+                    [
+                        {"Statement": statement, "Parameters": _parameters(row, stored_at)}
+                        for row in rows
+                    ]
+                )
         except ClientError as error:
             return await self._refused(table_name, rows, stored_at, error)
         except BotoCoreError as error:
-            self._metrics.calls.labels("write", "failed").inc()
             log.warning("write.failed", table=table_name, error=type(error).__name__)
             return [Inserted.UNAVAILABLE] * len(rows)
         self._metrics.write_seconds.observe(time.perf_counter() - started)
         self._metrics.write_messages.observe(len(rows))
-        outcomes = [_outcome(response) for response in answer["Responses"]]
-        is_partial = any(
-            outcome not in (Inserted.STORED, Inserted.DUPLICATE) for outcome in outcomes
-        )
-        self._metrics.calls.labels("write", "partial" if is_partial else "ok").inc()
-        return outcomes
+        return [_outcome(response) for response in answer["Responses"]]
+
+    async def _write(self, statements: Sequence[Any]) -> Any:
+        try:
+            answer = await self._client.batch_execute_statement(Statements=statements)
+        except (BotoCoreError, ClientError) as error:
+            outcome = outcome_of(error)
+            self._metrics.count_call("write", outcome)
+            failed(trace.get_current_span(), outcome)
+            raise
+        outcome = _call_outcome(answer["Responses"])
+        self._metrics.count_call("write", outcome)
+        if outcome != "ok":
+            failed(trace.get_current_span(), outcome)
+        return answer
 
     async def _refused(
         self, table_name: str, rows: Sequence[Row], stored_at: str, error: ClientError
     ) -> list[Inserted]:
         """A whole call was refused: halve it, until only the culprit is left."""
-        self._metrics.calls.labels("write", "failed").inc()
         code = error.response.get("Error", {}).get("Code", "")
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
         if code not in _REFUSED and status != _TOO_LARGE_STATUS:
@@ -223,7 +241,9 @@ class DynamoMessageRepository:
                     break  # throttled: the caller tries again
                 pending = list(left)
         except (BotoCoreError, ClientError) as error:
+            self._metrics.count_call("compare", outcome_of(error))
             raise _unavailable(error) from error
+        self._metrics.count_call("compare", "partial" if pending else "ok")
         if pending:
             msg = "the table is throttled"
             raise StoreUnavailableError(msg)
@@ -231,10 +251,16 @@ class DynamoMessageRepository:
 
 
 class DynamoMessageReader:
-    """Reads from DynamoDB, with whatever credentials its client signs with."""
+    """Reads from DynamoDB, with whatever credentials its client signs with.
 
-    def __init__(self, client: DynamoDBClient) -> None:
+    `count` is told each call and its outcome.
+    """
+
+    def __init__(
+        self, client: DynamoDBClient, *, count: Callable[[str, str], object] = lambda *_: None
+    ) -> None:
         self._client = client
+        self._count = count
 
     async def get(self, table_name: str, partition: str, message_id: str) -> StoredMessage | None:
         try:
@@ -242,7 +268,9 @@ class DynamoMessageReader:
                 TableName=table_name, Key=_key(partition, message_id), ConsistentRead=True
             )
         except (BotoCoreError, ClientError) as error:
+            self._count("read", outcome_of(error))
             raise _unavailable(error) from error
+        self._count("read", "ok")
         item = answer.get("Item")
         return from_item(item) if item else None
 
@@ -263,7 +291,9 @@ class DynamoMessageReader:
                 ConsistentRead=True,
             )
         except (BotoCoreError, ClientError) as error:
+            self._count("list", outcome_of(error))
             raise _unavailable(error) from error
+        self._count("list", "ok")
         items = [from_item(item) for item in answer["Items"]]
         return Page(items, is_cut="LastEvaluatedKey" in answer)
 
@@ -311,6 +341,22 @@ def _parameters(row: Row, stored_at: str) -> list[Any]:
 
 def _key(partition: str, message_id: str) -> dict[str, Any]:
     return {"tenant_id": {"S": partition}, "message_id": {"S": message_id}}
+
+
+def _attributes(table_name: str, rows: Sequence[Row]) -> dict[str, str | int]:
+    return {
+        "db.system.name": "aws.dynamodb",
+        "db.operation.name": _WRITE,
+        "db.operation.batch.size": len(rows),
+        "db.collection.name": table_name,
+    }
+
+
+def _call_outcome(responses: Sequence[Any]) -> str:
+    """Of all statements together: what failed them all, or partial."""
+    codes = [response.get("Error", {}).get("Code", "DuplicateItem") for response in responses]
+    outcomes = {"ok" if code == "DuplicateItem" else outcome_of_code(code) for code in codes}
+    return outcomes.pop() if len(outcomes) == 1 else "partial"
 
 
 def _outcome(response: Any) -> Inserted:

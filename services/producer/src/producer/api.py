@@ -10,7 +10,8 @@ import asyncio
 import re
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import Final
 
 import orjson
@@ -21,6 +22,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from producer.intake import Intake
 from producer.limiter import RateLimiter
 from producer.publisher import Outgoing, Publisher
 from producer.schemas import (
@@ -55,7 +57,7 @@ from tenantry.errors import (
 from tenantry.limits import BODY_BYTES, DYNAMODB_ITEM_BYTES
 from tenantry.metrics import ProducerMetrics
 from tenantry.registry import Placement, PlacementCache
-from tenantry.telemetry import TRACE_ATTRIBUTES, extract, inject
+from tenantry.telemetry import TRACE_ATTRIBUTES, extract, failed, inject
 from tenantry.tenancy import Identity
 from tenantry.tenant_id import TenantId
 
@@ -78,6 +80,7 @@ class Api:
     limiter: RateLimiter
     metrics: ProducerMetrics
     tracer: trace.Tracer | None = None
+    intake: Intake = field(default_factory=Intake)
 
     def routes(self) -> list[Route]:
         """The routes that take messages."""
@@ -103,12 +106,12 @@ class Api:
             try:
                 placement = await self._placement(request)
                 key = _idempotency_key(request.scope["headers"])
-                submission = parse(await self._body(request), Submission)
+                submission = parse(await self._body(request, placement, deadline), Submission)
                 message = _message(placement.tenant_id, submission, key)
                 [outcome] = await self._accept(placement, [message], request, deadline)
                 if outcome is not None:
-                    raise outcome
-            except TenantryError as error:
+                    raise outcome  # noqa: TRY301 - counted with the others
+            except Exception as error:
                 self._count_refusal(error)
                 raise
         return Response(
@@ -126,9 +129,9 @@ class Api:
                 placement = await self._placement(request)
                 if _header(request.scope["headers"], b"idempotency-key") is not None:
                     msg = "in a batch the idempotency key is a field of each message"
-                    raise InvalidRequestError(msg)
-                batch = parse(await self._body(request), BatchSubmission)
-            except TenantryError as error:
+                    raise InvalidRequestError(msg)  # noqa: TRY301 - as above
+                batch = parse(await self._body(request, placement, deadline), BatchSubmission)
+            except Exception as error:
                 self._count_refusal(error)
                 raise
             messages = [
@@ -149,8 +152,8 @@ class Api:
             media_type="application/json",
         )
 
-    def _count_refusal(self, error: TenantryError) -> None:
-        self.metrics.refused.labels(problems.KINDS[type(error)].slug).inc()
+    def _count_refusal(self, error: Exception) -> None:
+        self.metrics.refused.labels(problems.kind_of(error).slug).inc()
 
     async def _placement(self, request: Request) -> Placement:
         tenant = await self.identity.tenant(request.scope["headers"])
@@ -169,7 +172,7 @@ class Api:
             raise MisplacedError(msg)
         return placement
 
-    async def _body(self, request: Request) -> bytes:
+    async def _body(self, request: Request, placement: Placement, deadline: float) -> bytes:
         headers = request.scope["headers"]
         content_type = _header(headers, b"content-type")
         if content_type is None or not _CONTENT_TYPE.fullmatch(content_type):
@@ -182,11 +185,13 @@ class Api:
         chunks: list[bytes] = []
         size = 0
         try:
-            async with asyncio.timeout(self.settings.request_seconds):
+            # What is left: look-ups came before it.
+            async with asyncio.timeout(deadline - time.monotonic()):
                 async for chunk in request.stream():
-                    size += len(chunk)
-                    if size > BODY_BYTES:
+                    if size + len(chunk) > BODY_BYTES:
                         raise _too_large_a_body()
+                    self.intake.take(placement.tenant_id, len(chunk))
+                    size += len(chunk)
                     chunks.append(chunk)
         except TimeoutError:
             msg = f"the body took longer than {self.settings.request_seconds:g} s"
@@ -194,6 +199,8 @@ class Api:
         except ClientDisconnect:
             msg = "the connection closed before the body was complete"
             raise InvalidRequestError(msg) from None
+        finally:
+            self.intake.give_back(placement.tenant_id, size)
         return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
     async def _accept(
@@ -249,9 +256,11 @@ class Api:
     ) -> Mapping[int, TenantryError | None]:
         """Send to where the registry says now; no outcomes where it says the same."""
         try:
-            fresh = self._may_send(
-                placement.tenant_id, await self.placements.refresh(placement.tenant_id)
-            )
+            async with asyncio.timeout(deadline - time.monotonic()):
+                found = await self.placements.refresh(placement.tenant_id)
+            fresh = self._may_send(placement.tenant_id, found)
+        except TimeoutError:
+            return {}
         except TenantryError as error:
             return dict.fromkeys(misplaced, error)
         if fresh.queue_url == placement.queue_url:
@@ -281,7 +290,8 @@ class Api:
             span = trace.get_current_span()
             if span.get_span_context().trace_flags.sampled:
                 return inject(otel_context.get_current())
-        if _header(request.scope["headers"], b"traceparent") is None:
+        # Two of them name no trace; that is no reason to refuse a message.
+        if [name for name, _ in request.scope["headers"]].count(b"traceparent") != 1:
             return {}
         return inject(extract(_carrier(request)))
 
@@ -301,12 +311,26 @@ class _Span:
                 f"POST {self._request.url.path}",
                 context=extract(_carrier(self._request)),
                 kind=trace.SpanKind.SERVER,
-                attributes={"http.request.method": "POST", "url.path": self._request.url.path},
+                attributes={
+                    "http.request.method": "POST",
+                    "http.route": self._request.url.path,
+                    "url.path": self._request.url.path,
+                    "url.scheme": self._request.url.scheme,
+                },
+                # The text of an error may quote what the client sent.
+                record_exception=False,
+                set_status_on_exception=False,
             )
             self._manager.__enter__()
 
     def __exit__(self, *error: object) -> None:
         if self._tracer is not None:
+            if isinstance(error[1], Exception):
+                kind = problems.kind_of(error[1])
+                span = trace.get_current_span()
+                span.set_attribute("http.response.status_code", kind.status)
+                if kind.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+                    failed(span, kind.slug)
             self._manager.__exit__(*error)  # type: ignore[arg-type]
 
 

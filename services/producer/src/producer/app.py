@@ -13,7 +13,7 @@ from starlette.requests import Request
 
 from producer.api import Api
 from producer.limiter import RateLimiter
-from producer.openapi import describe
+from producer.openapi import describe, tenant_header
 from producer.publisher import SqsPublisher
 from producer.schemas import About
 from producer.settings import Settings
@@ -52,6 +52,7 @@ def create_app(api: Api) -> FastAPI:
         operation_id="get_producer",
         summary="Who serves",
         responses=problem_responses(400, 401, 403, 503),
+        openapi_extra={"security": [{}, {"token": []}], "parameters": [tenant_header()]},
     )
     app.router.routes[:0] = api.routes()
     app.openapi = partial(describe, app)  # type: ignore[method-assign]
@@ -73,12 +74,16 @@ async def run(settings: Settings) -> None:
         )
         aws = Aws(stack)
         placements = PlacementCache(
-            DynamoRegistry(await aws.dynamodb(), settings.registry_table),
+            DynamoRegistry(
+                await aws.dynamodb(), settings.registry_table, count=metrics.count_lookup
+            ),
             max_age_seconds=settings.placement_max_age_seconds,
         )
         metrics.registry_failing.set_function(lambda: float(placements.failing))
         health.watch("registry", lambda: "failing" if placements.failing else "ok")
-        identity = await stack.enter_async_context(open_identity(settings))
+        identity = await stack.enter_async_context(
+            open_identity(settings, count_fetch=metrics.count_fetch)
+        )
         publisher = SqsPublisher(
             await aws.sqs(),
             metrics,

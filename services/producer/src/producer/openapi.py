@@ -9,6 +9,8 @@ from fastapi.openapi.utils import get_openapi
 from pydantic.json_schema import models_json_schema
 
 from producer.schemas import Accepted, BatchResults, BatchSubmission, Submission
+from tenantry.contract import MESSAGE_ID_PATTERN
+from tenantry.limits import IDEMPOTENCY_KEY_CHARACTERS
 from tenantry.problems import Problem, problem_responses
 
 _REF = "#/components/schemas/{model}"
@@ -45,7 +47,8 @@ def _post_message() -> dict[str, Any]:
     accepted["headers"] = {
         "Location": {
             "description": "Where it can be read once it is stored.",
-            "schema": {"type": "string"},
+            "required": True,
+            "schema": {"type": "string", "pattern": f"^/messages/{MESSAGE_ID_PATTERN}$"},
         }
     }
     return {
@@ -56,13 +59,18 @@ def _post_message() -> dict[str, Any]:
             "dead-lettered or stored.",
             "security": [{"token": []}],
             "parameters": [
-                _tenant_header(),
+                tenant_header(),
                 {
                     "name": "Idempotency-Key",
                     "in": "header",
                     "description": "The same key always makes the same message id; the payload "
                     "that is stored first stays.",
-                    "schema": {"type": "string", "minLength": 1, "maxLength": 255},
+                    "schema": {
+                        "type": "string",
+                        "minLength": 1,
+                        "maxLength": IDEMPOTENCY_KEY_CHARACTERS,
+                        "pattern": "^[!-~]+$",
+                    },
                 },
             ],
             "requestBody": _body("Submission"),
@@ -78,7 +86,7 @@ def _post_batch() -> dict[str, Any]:
             "summary": "Accept up to 100 messages",
             "description": "Nothing is accepted when the body itself is not valid.",
             "security": [{"token": []}],
-            "parameters": [_tenant_header()],
+            "parameters": [tenant_header()],
             "requestBody": _body("BatchSubmission"),
             "responses": {
                 "202": _json("BatchResults", "SQS has all messages."),
@@ -104,7 +112,8 @@ def _body(model: str) -> dict[str, Any]:
     return {"required": True, "content": {"application/json": {"schema": schema}}}
 
 
-def _tenant_header() -> dict[str, Any]:
+def tenant_header() -> dict[str, Any]:
+    """The parameter of every route."""
     return {
         "name": "tenantID",
         "in": "header",

@@ -17,6 +17,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+import aiohttp
 import structlog
 from botocore.exceptions import (
     BotoCoreError,
@@ -25,7 +26,6 @@ from botocore.exceptions import (
     CredentialRetrievalError,
     EndpointConnectionError,
     NoCredentialsError,
-    ReadTimeoutError,
 )
 from opentelemetry import trace
 
@@ -39,6 +39,7 @@ from tenantry.errors import (
 )
 from tenantry.limits import SQS_BATCH_BYTES, SQS_BATCH_ENTRIES
 from tenantry.metrics import ProducerMetrics
+from tenantry.outcomes import outcome_of
 from tenantry.telemetry import MESSAGING_SYSTEM, extract
 
 if TYPE_CHECKING:
@@ -307,10 +308,7 @@ class _Lane:
         backoff = FIRST_BACKOFF_SECONDS
         with self._span(batch):
             while waiting := [entry for entry in batch if not entry.outcome.done()]:
-                if await self._attempt(waiting):
-                    self._is_failing = False
-                else:
-                    self._is_failing = True
+                if not await self._attempt(waiting):
                     await self._pause(waiting, random.uniform(0, backoff))  # noqa: S311 - jitter
                     backoff = min(MOST_BACKOFF_SECONDS, backoff * 2)
 
@@ -338,11 +336,15 @@ class _Lane:
         except ClientError as error:
             return await self._refused(waiting, before, error)
         except BotoCoreError as error:
-            if isinstance(error, _NOT_SENT):
+            self._is_failing = True
+            if _left_nothing(error):
                 _restore(waiting, before)
-            outcome = "timeout" if isinstance(error, ReadTimeoutError) else "unreachable"
-            metrics.send_calls.labels(outcome).inc()
+            metrics.send_calls.labels(outcome_of(error)).inc()
             return False
+        # It answers, whatever it says of single entries: those are no reason to hold up others.
+        if self._is_failing:
+            self._is_failing = False
+            self.wake()
         metrics.send_seconds.observe(time.perf_counter() - started)
         metrics.send_messages.observe(len(waiting))
         failed = answer.get("Failed", [])
@@ -352,7 +354,7 @@ class _Lane:
         for failure in failed:
             entry = waiting[int(failure["Id"])]
             entry.may_be_sent = before[int(failure["Id"])]
-            if failure.get("SenderFault"):
+            if failure.get("SenderFault") and not _is_passing(failure.get("Code", "")):
                 entry.settle(
                     InvalidMessageError(f"the queue will not take it: {failure.get('Code')}")
                 )
@@ -366,18 +368,16 @@ class _Lane:
         # A refusal is an answer: nothing was taken. Only a server's error leaves a doubt.
         if status < 500:  # noqa: PLR2004 - HTTP's own border
             _restore(waiting, before)
+        self._is_failing = code not in _UNUSABLE and code not in _DIVISIBLE
+        self.publisher.metrics.send_calls.labels(outcome_of(error)).inc()
         if code in _UNUSABLE:
-            self.publisher.metrics.send_calls.labels("refused").inc()
             log.warning("send.misplaced", queue=self.queue_url, code=code)
             for entry in waiting:
                 entry.settle(MisplacedError("the tenant's queue cannot be used from here"))
             return True
         if code in _DIVISIBLE:
-            self.publisher.metrics.send_calls.labels("refused").inc()
             return await self._divide(waiting, code)
-        throttled = code in _THROTTLED
-        self.publisher.metrics.send_calls.labels("throttled" if throttled else "refused").inc()
-        if not throttled:
+        if code not in _THROTTLED:
             log.warning("send.refused", queue=self.queue_url, code=code, status=status)
         return False
 
@@ -389,7 +389,9 @@ class _Lane:
             return True
         middle = len(waiting) // 2
         first = await self._attempt(waiting[:middle])
-        return await self._attempt(waiting[middle:]) and first
+        # Who gave up meanwhile was told that nothing was sent, and that must stay true.
+        rest = [entry for entry in waiting[middle:] if not entry.outcome.done()]
+        return (not rest or await self._attempt(rest)) and first
 
     def _span(self, batch: Sequence[_Entry]) -> AbstractContextManager[Any]:
         tracer = self.publisher.tracer
@@ -420,6 +422,22 @@ class _Lane:
                 "messaging.batch.message_count": len(batch),
             },
         )
+
+
+def _left_nothing(error: BotoCoreError) -> bool:
+    """Whether an error came before anything was sent."""
+    if not isinstance(error, _NOT_SENT):
+        return False
+    # aiobotocore gives a connection that broke under way the name of one that was never made.
+    cause = error.kwargs.get("error")
+    return isinstance(cause, aiohttp.ClientConnectorError) or not isinstance(
+        cause, aiohttp.ClientConnectionError
+    )
+
+
+def _is_passing(code: str) -> bool:
+    """Too fast, or the queue's key: SQS calls it the sender's fault, but not the message's."""
+    return code in _THROTTLED or code.upper().startswith("KMS")
 
 
 def _restore(waiting: Sequence[_Entry], before: Sequence[bool]) -> None:

@@ -25,10 +25,13 @@ MessageType = Annotated[
 Payload = Annotated[
     dict[str, Any],
     Field(
-        description="Any JSON object; stored unchanged, which means equal after parsing.",
+        description="Any JSON object; stored unchanged, which means equal after parsing. What "
+        "cannot be is refused: duplicate keys, integers beyond 64 bits, numbers beyond a double, "
+        "lone surrogates, more than 64 levels.",
         examples=[{"order": 1001, "total": "12.30"}],
     ),
 ]
+MessageId = Annotated[str, Field(description="A UUID.", json_schema_extra={"format": "uuid"})]
 
 
 class Submission(BaseModel):
@@ -61,7 +64,7 @@ class BatchSubmission(BaseModel):
 class Accepted(BaseModel):
     """The answer to a message that SQS has."""
 
-    message_id: str = Field(description="A UUID.")
+    message_id: MessageId
     status: Literal["accepted"] = "accepted"
 
 
@@ -69,7 +72,7 @@ class BatchAccepted(BaseModel):
     """The outcome of one message of a batch that was accepted."""
 
     status: Literal[202] = 202
-    message_id: str = Field(description="A UUID.")
+    message_id: MessageId
 
 
 class BatchResults(BaseModel):
