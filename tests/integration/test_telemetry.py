@@ -102,7 +102,9 @@ async def test_one_trace_leads_from_the_request_to_the_write() -> None:
             queue = laptop.tenants[TENANT].queue_url.rsplit("/", 1)[-1]
             table = laptop.tenants[TENANT].table_name
             await traffic(laptop, collector)
+            logs = {log.name: log.read_text("utf-8") for log in laptop.run_dir.glob("*.log")}
 
+    assert_no_secret(logs, {SECRET})
     assert {PRODUCER, CONSUMER} == {span.service for span in collector.spans}
     assert not any(SECRET.encode() in body for body in collector.raw)
     [own] = {span.trace_id for span in collector.spans} - {ONE, MANY, REFUSED}
@@ -225,6 +227,8 @@ def test_what_clients_send_is_in_no_log(report: Report) -> None:
 
 
 def assert_no_secret(logs: dict[str, str], secrets: set[str]) -> None:
+    """Nor the head of any token: all of them begin alike."""
+    secrets = secrets | {"eyJ"}
     for name, log in logs.items():
         lines = [line for line in log.splitlines() if any(secret in line for secret in secrets)]
         assert [] == lines, name

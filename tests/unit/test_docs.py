@@ -98,6 +98,22 @@ def test_links_and_paths_lead_somewhere(page: Path) -> None:
     assert not missing
 
 
+def test_pages_name_no_test_and_no_metric_that_is_not_there() -> None:
+    """A defence is held by a test that exists, an alert looks at a metric that exists."""
+    tests = {
+        name
+        for file in (ROOT / "tests").rglob("test_*.py")
+        for name in re.findall(r"def (test_\w+)", file.read_text("utf-8"))
+    }
+    metrics = set(re.findall(r"^\| `(tenantry_\w+)`", docs.metrics_page(), re.MULTILINE))
+    for page in PAGES:
+        text = page.read_text("utf-8")
+        assert tests.issuperset(re.findall(r"`(test_\w+)`", text)), page
+        if page.name in {"operations.md", "problems.md"}:
+            named = set(re.findall(r"\btenantry_(?!local)\w+", text))
+            assert metrics.issuperset(named), page
+
+
 @pytest.mark.parametrize("page", ["docs/contract.md", "docs/api.md"])
 def test_python_examples_are_python_and_not_ours(page: str) -> None:
     """What a foreign program copies parses, and imports none of our modules."""

@@ -187,6 +187,29 @@ async def test_without_sts_nobody_new_reads(
         await sessions.of(ACME)
 
 
+async def test_calls_to_sts_are_counted(sts: Sts, clock: Clock) -> None:
+    """By outcome, so that an operator knows why nobody reads."""
+    counted: list[tuple[str, str]] = []
+    sessions = ReaderSessions(
+        sts,  # type: ignore[arg-type]
+        ROLE,
+        clock=clock,
+        count=lambda operation, outcome: counted.append((operation, outcome)),
+    )
+    await sessions.of(ACME)
+    await sessions.of(ACME)
+    for code in ("AccessDenied", "Throttling"):
+        sts.error = ClientError({"Error": {"Code": code, "Message": "no"}}, "AssumeRole")
+        with pytest.raises(StoreUnavailableError):
+            await sessions.of(GLOBEX)
+
+    assert [
+        ("assume_role", "ok"),
+        ("assume_role", "denied"),
+        ("assume_role", "throttled"),
+    ] == counted
+
+
 async def test_what_was_used_least_lately_is_forgotten(
     sessions: ReaderSessions, sts: Sts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
