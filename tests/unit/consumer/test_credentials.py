@@ -16,7 +16,13 @@ from aiohttp import web
 from botocore.exceptions import ClientError, EndpointConnectionError
 
 from consumer import credentials as module
-from consumer.credentials import RENEW_SECONDS, ReaderSessions, sign_each, signing_with
+from consumer.credentials import (
+    RENEW_SECONDS,
+    RETRY_SECONDS,
+    ReaderSessions,
+    sign_each,
+    signing_with,
+)
 from consumer.reads import Reads
 from consumer.repository import DynamoMessageReader
 from fakes.clock import Clock
@@ -109,6 +115,8 @@ async def test_a_session_serves_until_it_is_renewed(
     clock.advance(RENEW_SECONDS * 0.9 - 1)
     assert first is await sessions.of(ACME)
     clock.advance(RENEW_SECONDS * 0.1 + 1)
+    assert first is await sessions.of(ACME)  # nobody waits for the renewal
+    await until(lambda: not sessions._renewals)
     second = await sessions.of(ACME)
 
     assert RENEW_SECONDS == 45 * 60
@@ -125,6 +133,7 @@ async def test_renewals_are_spread(sts: Sts, clock: Clock) -> None:
     clock.advance(RENEW_SECONDS * 0.95)
     for tenant in tenants:
         await sessions.of(tenant)
+    await until(lambda: not sessions._renewals)
 
     assert 120 < len(sts.asked) < 180
 
@@ -173,6 +182,28 @@ async def test_without_sts_an_old_session_serves_until_its_end(
     sts.error = None
 
     assert (await sessions.of(ACME)).access_key != first.access_key
+
+
+async def test_an_outage_of_sts_costs_reads_nothing_while_a_session_is_good(
+    sessions: ReaderSessions, sts: Sts, clock: Clock
+) -> None:
+    """A renewal that hangs or fails is nobody's wait, and is tried every five seconds at most."""
+    first = await sessions.of(ACME)
+    clock.advance(RENEW_SECONDS)
+    sts.open.clear()
+    for _ in range(10):
+        assert first is await sessions.of(ACME)
+    sts.error = EndpointConnectionError(endpoint_url="https://sts")
+    sts.open.set()
+    await until(lambda: not sessions._renewals)
+    for _ in range(10):
+        assert first is await sessions.of(ACME)
+    assert len(sts.asked) == 2
+    clock.advance(RETRY_SECONDS)
+    await sessions.of(ACME)
+    await until(lambda: not sessions._renewals)
+
+    assert len(sts.asked) == 3
 
 
 @pytest.mark.parametrize("error", FAILURES)

@@ -14,7 +14,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import structlog
@@ -34,6 +34,8 @@ log = structlog.get_logger()
 
 #: Age at which a session is renewed, in seconds (45 min), less up to a tenth.
 RENEW_SECONDS: Final = 2_700.0
+#: Until a renewal that failed is tried again, in seconds.
+RETRY_SECONDS: Final = 5.0
 #: Before its end a session is not used any more, in seconds.
 MARGIN_SECONDS: Final = 60.0
 SESSIONS: Final = 1_000
@@ -74,25 +76,26 @@ class ReaderSessions:
         """
         session = self._sessions.get(tenant_id)
         now = self._clock()
-        if session is not None and now < session.renew_at:
+        if session is not None and now < session.ends_at:
             self._sessions.move_to_end(tenant_id)
+            if now >= session.renew_at:
+                # Nobody waits for it: this session is good for a while yet.
+                self._sessions[tenant_id] = replace(session, renew_at=now + RETRY_SECONDS)
+                self._start(tenant_id)
             return session.credentials
         try:
-            return (await self._renew(tenant_id)).credentials
+            return (await asyncio.shield(self._start(tenant_id))).credentials
         except (BotoCoreError, ClientError) as error:
-            log.warning("reader_session.failed", tenant_id=tenant_id, error=repr(error))
-            if session is not None and now < session.ends_at:
-                return session.credentials
             msg = "the tenant's messages cannot be read now"
             raise StoreUnavailableError(msg) from error
 
-    async def _renew(self, tenant_id: TenantId) -> _Session:
+    def _start(self, tenant_id: TenantId) -> asyncio.Task[_Session]:
         renewal = self._renewals.get(tenant_id)
         if renewal is None:
             renewal = asyncio.create_task(self._assume(tenant_id), name="sts.assume_role")
             self._renewals[tenant_id] = renewal
             renewal.add_done_callback(lambda done: self._ended(tenant_id, done))
-        return await asyncio.shield(renewal)
+        return renewal
 
     def _ended(self, tenant_id: TenantId, renewal: asyncio.Task[_Session]) -> None:
         del self._renewals[tenant_id]
@@ -110,6 +113,7 @@ class ReaderSessions:
             )
         except (BotoCoreError, ClientError) as error:
             self._count("assume_role", outcome_of(error))
+            log.warning("reader_session.failed", tenant_id=tenant_id, error=repr(error))
             raise
         self._count("assume_role", "ok")
         made = answer["Credentials"]
