@@ -152,7 +152,6 @@ async def test_a_payload_arrives_equal(queues: Queues, publish: Publish) -> None
     assert message == decode(found.body.encode())
 
 
-@pytest.mark.needs("SendMessageBatch, MaximumMessageSize of the queue")
 async def test_what_the_queue_never_takes_is_refused_alone(
     queues: Queues, publish: Publish
 ) -> None:
@@ -200,7 +199,6 @@ async def test_characters_that_sqs_does_not_take_are_refused_alone(
     assert ["a", "c"] == sorted(one.body for one in await queues.contents(url))
 
 
-@pytest.mark.needs("SendMessageBatch of 1 MiB")
 async def test_more_than_one_call_takes_is_sent(queues: Queues, publish: Publish) -> None:
     """More than ten, and calls of exactly 1 MiB."""
     url = await queues.make()

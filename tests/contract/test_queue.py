@@ -337,7 +337,6 @@ async def test_a_call_of_exactly_one_mebibyte_is_taken(queues: Queues) -> None:
 
 
 @pytest.mark.needs("SendMessageBatch, an entry that is too large fails alone")
-@pytest.mark.needs("SendMessageBatch, MaximumMessageSize of the queue")
 async def test_what_the_other_queue_never_takes_is_lost(queues: Queues) -> None:
     """And its neighbours are forwarded."""
     target = await queues.make(max_message_bytes=1_024)

@@ -29,7 +29,7 @@ from tenantry.errors import (
     TenantSuspendedError,
     UnknownTenantError,
 )
-from tenantry.registry import Place, PlacementCache
+from tenantry.registry import Place, PlacementCache, Tier
 from tenantry.tenant_id import TenantId
 
 ACME: Final = TenantId("acme")
@@ -212,6 +212,20 @@ async def test_a_dedicated_instance_serves_its_own_tenant(
         reads.get(GLOBEX, message.message_id),
         reads.list(GLOBEX, limit=1, cursor=None),
     ):
+        with pytest.raises(MisplacedError):
+            await attempt
+
+
+@pytest.mark.parametrize(
+    ("tier", "pool"), [("basic", "pool-2"), ("advanced", "pool-1"), ("premium", None)]
+)
+async def test_a_pool_reads_for_its_basic_tenants_alone(
+    registry: MemoryRegistry, reads: Reads, tier: Tier, pool: str | None
+) -> None:
+    """Whoever lives elsewhere is told that it is misplaced, not that its table fails."""
+    registry.placements[ACME] = a_placement(tier=tier, pool=pool)
+
+    for attempt in (reads.get(ACME, message_id(1)), reads.list(ACME, limit=1, cursor=None)):
         with pytest.raises(MisplacedError):
             await attempt
 

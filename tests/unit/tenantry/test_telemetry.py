@@ -22,7 +22,7 @@ import logging
 import structlog
 from opentelemetry import trace
 from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags
-from tenantry.telemetry import configure_logs
+from tenantry.telemetry import configure_logs, extract
 
 early = structlog.get_logger()
 configure_logs(level="info", service="producer", environment="dev")
@@ -53,6 +53,9 @@ early.info("field.given", service="mine")
 context = SpanContext(0xABC, 0xDEF, is_remote=True, trace_flags=TraceFlags(1))
 with trace.use_span(NonRecordingSpan(context)):
     early.info("traced.logged")
+for state in ("a=header-of-a-client,a=b", "header-of-a-client", "=header-of-a-client" * 40):
+    extract({"traceparent": f"00-{0xABC:032x}-{0xDEF:016x}-01", "tracestate": state})
+extract({"traceparent": "header-of-a-client" * 40})
 """
 
 
@@ -115,6 +118,12 @@ def test_less_than_the_level_and_libraries_chatter_are_left_out(
     """Libraries log requests and headers below warning."""
     assert "debug.logged" not in lines
     assert "request with headers" not in lines
+
+
+def test_trace_context_that_is_none_is_not_quoted(written: str) -> None:
+    """Each such header used to be a warning with the header in it."""
+    assert "header-of-a-client" not in written
+    assert "traceparent header exceeded" not in written
 
 
 def test_bound_fields_and_the_trace_are_on_the_line(lines: dict[str, dict[str, Any]]) -> None:

@@ -99,6 +99,8 @@ def configure_logs(*, level: str, **fields: str) -> None:
     root.handlers[:] = [handler]
     # Libraries log requests, headers and bodies below this level.
     root.setLevel(max(_LEVELS[level], logging.WARNING))
+    # Warns of trace context that it does not understand, and quotes what the client sent.
+    logging.getLogger("opentelemetry.trace").setLevel(logging.ERROR)
 
 
 def _dumps(event: Any, **_: Any) -> bytes:

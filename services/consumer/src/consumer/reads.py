@@ -104,10 +104,15 @@ class Reads:
         if placement.status not in _READABLE:
             msg = f"the tenant is {placement.status}"
             raise TenantSuspendedError(msg)
-        if not self._is_pool and tenant_id != self._instance:
-            msg = "this instance serves another tenant"
+        if not self._serves(placement):
+            msg = "another instance serves this tenant"
             raise MisplacedError(msg)
         return placement
+
+    def _serves(self, placement: Placement) -> bool:
+        if not self._is_pool:
+            return placement.tenant_id == self._instance
+        return placement.tier == "basic" and placement.pool in (None, self._instance)
 
     @asynccontextmanager
     async def _as(self, tenant_id: TenantId) -> AsyncGenerator[None, None]:
