@@ -25,6 +25,7 @@ class Ledger:
     """One tenant's messages.
 
     Attributes:
+        through_router: Send by the router, as a client does, and not straight to the producer.
         accepted: Payload number by message id, of all that was answered with 202.
         answers: How often each status was answered; 0 is a connection that ended.
         stored: The item first seen of each message: when it was stored, and its payload.
@@ -33,6 +34,7 @@ class Ledger:
 
     laptop: Laptop
     tenant: str
+    through_router: bool = False
     accepted: dict[str, int] = field(default_factory=dict)
     answers: Counter[int] = field(default_factory=Counter)
     stored: dict[str, tuple[str, str]] = field(default_factory=dict)
@@ -41,7 +43,7 @@ class Ledger:
 
     @asynccontextmanager
     async def sending(self, *, clients: int, pause_seconds: float) -> AsyncGenerator[None, None]:
-        """Clients send one message after the other, through the router, until the block ends."""
+        """Clients send one message after the other until the block ends."""
         async with aiohttp.ClientSession() as session, asyncio.TaskGroup() as group:
             stop = asyncio.Event()
             for _ in range(clients):
@@ -55,12 +57,19 @@ class Ledger:
         """One message; its status, or 0 where the connection ended."""
         number = next(self._numbers)
         tenant = self.laptop.tenants[self.tenant]
-        producer = self.laptop.address(tenant.producer, PRODUCER)
+        address = (
+            self.laptop.router_url
+            if self.through_router
+            else self.laptop.address(tenant.producer, PRODUCER)
+        )
         try:
             async with session.post(
-                f"{producer}/messages",
+                f"{address}/messages",
                 json={"type": "fault.test", "payload": {"number": number}},
-                headers={"Authorization": f"Bearer {self.laptop.token(self.tenant)}"},
+                headers={
+                    "Authorization": f"Bearer {self.laptop.token(self.tenant)}",
+                    "tenantID": self.tenant,
+                },
             ) as answer:
                 status = answer.status
                 if status == 202:
