@@ -490,6 +490,18 @@ async def test_a_tenant_that_is_not_known_yet_is_kept(consuming: Consuming) -> N
     consuming.assert_stored_once()
 
 
+async def test_the_log_says_why_a_message_is_kept(consuming: Consuming) -> None:
+    """Nobody registered its tenant, or the queue of its tenant does not take it."""
+    consuming.sqs.remove(OTHER_URL)
+    with structlog.testing.capture_logs() as logs:
+        await consuming.send(a_message("stranger"))
+        await consuming.send(a_message("initech"))
+        await pass_time(FORWARD_SECONDS * 1.5)
+
+    kept = {(e["tenant_id"], e["reason"]) for e in logs if e["event"] == "message.kept"}
+    assert {("stranger", "unknown-tenant"), ("initech", "not-forwarded")} == kept
+
+
 async def test_a_tenant_that_never_comes_becomes_dead_letters(consuming: Consuming) -> None:
     """After some four hours, where an operator can redrive them."""
     await consuming.send(a_message("stranger"))

@@ -164,7 +164,8 @@ class ConsumerMetrics(ServiceMetrics):
         )
         self.kept = Counter(
             "tenantry_messages_kept",
-            "Receives of messages whose tenant the registry does not know; they stay.",
+            "Receives of messages that nobody can place now: their tenant is not known, its placement "
+            "cannot be read, or its queue does not take them. They stay, and stay away.",
             registry=registry,
         )
         self.expired = Counter(

@@ -290,20 +290,27 @@ class Poller:
             self.hand.written(batch)
             for span in spans:
                 span.end()
+        kept = [(held, "unknown-tenant") for held in result.kept]
         # In a pool one tenant's item must not stop everybody; elsewhere there is nobody else.
-        (result.kept if self._settings.is_pool else result.unplaced).extend(result.unreadable)
+        if self._settings.is_pool:
+            kept += [(held, "unreadable-placement") for held in result.unreadable]
+        else:
+            result.unplaced += result.unreadable
         self._note_outage(result)
         # One tenant's queue that is out of reach must not fill everybody's hand for ever.
         patience = self._clock() - FORWARD_SECONDS
         for held in result.unforwarded:
-            waited_long = held.delivery.received_at < patience
-            (result.kept if waited_long else result.delayed).append(held)
+            if held.delivery.received_at < patience:
+                kept.append((held, "not-forwarded"))
+            else:
+                result.delayed.append(held)
         rested_at = self._clock() + _jittered(LANE_REST_SECONDS)
         self.hand.put_back([*result.blocked, *result.unplaced])
         self.hand.put_back(result.delayed, not_before=rested_at)
         self._count(result, stored_at)
         self._delete_later(result.settled())
-        await self._postpone(result)
+        await self._reject(result.rejected)
+        await self._keep(kept)
 
     def _note_outage(self, result: BatchResult) -> None:
         """Stop receiving, or go on."""
@@ -334,38 +341,40 @@ class Poller:
         for one in ("store", "registry"):
             self._metrics.blocked.labels(one).set(one == cause)
 
-    async def _postpone(self, result: BatchResult) -> None:
-        """What cannot be stored leaves the hand; SQS counts its receives."""
-        if result.rejected:
-            for held, reason in result.rejected:
-                self._metrics.rejected.labels(reason).inc()
-                log.warning(
-                    "message.rejected",
-                    reason=reason,
-                    tenant_id=held.message.tenant_id,
-                    message_id=held.message.message_id,
-                    receive_count=held.delivery.receive_count,
-                )
-            rejected = [held for held, _ in result.rejected]
-            self.hand.remove(rejected)
-            await self._queue.set_visibility(
-                [held.delivery for held in rejected], self._settings.rejected_retry_seconds
-            )
-        if result.kept:
-            self._metrics.kept.inc(len(result.kept))
-            self.hand.remove(result.kept)
-            by_seconds: dict[int, list[Delivery]] = defaultdict(list)
-            for held in result.kept:
-                log.warning(
-                    "message.kept",
-                    reason="no queue takes it",
-                    tenant_id=held.message.tenant_id,
-                    message_id=held.message.message_id,
-                )
-                doubled = KEPT_FIRST_SECONDS * 2 ** (held.delivery.receive_count - 1)
-                by_seconds[min(KEPT_MOST_SECONDS, doubled)].append(held.delivery)
-            for seconds, deliveries in by_seconds.items():
-                await self._queue.set_visibility(deliveries, seconds)
+    async def _reject(self, rejected: Sequence[tuple[Held, str]]) -> None:
+        """What can never be stored leaves the hand; SQS counts its receives."""
+        if not rejected:
+            return
+        for held, reason in rejected:
+            self._metrics.rejected.labels(reason).inc()
+            self._log_left("message.rejected", held, reason)
+        messages = [held for held, _ in rejected]
+        self.hand.remove(messages)
+        await self._queue.set_visibility(
+            [held.delivery for held in messages], self._settings.rejected_retry_seconds
+        )
+
+    async def _keep(self, kept: Sequence[tuple[Held, str]]) -> None:
+        """What nobody can place now leaves the hand, and stays away for longer each time."""
+        by_seconds: dict[int, list[Delivery]] = defaultdict(list)
+        for held, reason in kept:
+            self._metrics.kept.inc()
+            self._log_left("message.kept", held, reason)
+            doubled = KEPT_FIRST_SECONDS * 2 ** (held.delivery.receive_count - 1)
+            by_seconds[min(KEPT_MOST_SECONDS, doubled)].append(held.delivery)
+        self.hand.remove([held for held, _ in kept])
+        for seconds, deliveries in by_seconds.items():
+            await self._queue.set_visibility(deliveries, seconds)
+
+    @staticmethod
+    def _log_left(event: str, held: Held, reason: str) -> None:
+        log.warning(
+            event,
+            reason=reason,
+            tenant_id=held.message.tenant_id,
+            message_id=held.message.message_id,
+            receive_count=held.delivery.receive_count,
+        )
 
     def _count(self, result: BatchResult, stored_at: str) -> None:
         for held in result.stored:
