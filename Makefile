@@ -19,10 +19,10 @@ format: dev ## Format, and fix what ruff can fix | Python 3.11+ | 1 s
 	@.venv/bin/ruff check --quiet --fix-only .
 	@.venv/bin/ruff format .
 
-test: dev engine ## Tests with coverage; ARGS='-k name' for some of them | Python 3.11+ | 5 min
+test: dev engine ## Tests with coverage; ARGS='-k name' for some of them | Python 3.11+ | 6 min
 	@scripts/test.sh $(ARGS)
 
-test-faults: dev engine ## Many kills, interruptions, faults between the services and AWS | Python 3.11+ | 8 min
+test-faults: dev engine ## Many kills, interruptions, faults between the services and AWS | Python 3.11+ | 6 min
 	@scripts/test-faults.sh $(ARGS)
 
 test-engines: dev ## Contract suites on DynamoDB Local and ElasticMQ | Java 17+, Maven | 1 min
