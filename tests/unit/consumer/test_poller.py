@@ -12,8 +12,8 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from consumer import poller as module
-from consumer.poller import FORWARD_SECONDS, KEPT_FIRST_SECONDS, MOST_BACKOFF_SECONDS
+from consumer.poller import FORWARD_SECONDS, MOST_BACKOFF_SECONDS, STALLED_SECONDS
+from consumer.settling import KEPT_FIRST_SECONDS, KEPT_MOST_SECONDS
 from fakes.consuming import OTHER_URL, URL, Consuming, consume, ids
 from fakes.deliveries import a_message
 from fakes.registry import a_placement
@@ -486,7 +486,7 @@ async def test_a_tenant_that_is_not_known_yet_is_kept(consuming: Consuming) -> N
     assert consuming.dead_letters == []
     assert value(consuming.metrics.kept) == 8
     consuming.registry.placements[TenantId("stranger")] = a_placement("stranger")
-    await until(lambda: not consuming.left, seconds=module.KEPT_MOST_SECONDS)
+    await until(lambda: not consuming.left, seconds=KEPT_MOST_SECONDS)
     consuming.assert_stored_once()
 
 
@@ -554,7 +554,7 @@ async def die(consuming: Consuming) -> None:
     with pytest.raises(BugError):
         await asyncio.wait_for(consuming.running, 60)
     assert {asyncio.current_task()} == asyncio.all_tasks()
-    await pass_time(module.STALLED_SECONDS + 1)
+    await pass_time(STALLED_SECONDS + 1)
     assert ["poller"] == consuming.health.stalled()
 
 

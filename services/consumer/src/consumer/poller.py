@@ -7,9 +7,7 @@ message's, nothing is received either: what is in hand is kept invisible, and on
 from __future__ import annotations
 
 import asyncio
-import random
 import time
-from collections import defaultdict, deque
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from datetime import datetime
@@ -25,6 +23,7 @@ from consumer.heartbeat import Heartbeat
 from consumer.queue import Delivery, Forwarder, Queue, QueueUnavailableError
 from consumer.repository import MessageRepository
 from consumer.settings import Settings
+from consumer.settling import Settling, jittered
 from tenantry.contract import ENVELOPE_FIELDS, decode, now
 from tenantry.errors import InvalidMessageError, MalformedBodyError
 from tenantry.health import Health
@@ -41,11 +40,6 @@ FIRST_BACKOFF_SECONDS: Final = 0.2
 MOST_BACKOFF_SECONDS: Final = 20.0
 #: Of a lane whose partition is throttled.
 LANE_REST_SECONDS: Final = 0.5
-#: For how long a message whose tenant is not known stays away, by its receives: some five
-#: hours in all before it is a dead letter, which the registry's next writer can redrive.
-KEPT_FIRST_SECONDS: Final = 60
-KEPT_MOST_SECONDS: Final = 3_600
-DELETE_ATTEMPTS: Final = 3
 #: How long the loop may take to go round before the process is called stalled.
 STALLED_SECONDS: Final = 60.0
 TICK_SECONDS: Final = 1.0
@@ -90,6 +84,7 @@ class Poller:
             visibility_seconds=settings.visibility_seconds,
             clock=clock,
         )
+        self._settling = Settling(settings, self.hand, queue, metrics, clock)
         self._stop = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._polls = 0
@@ -100,9 +95,6 @@ class Poller:
         self._blocked: Cause | None = None
         self._probe_not_before = 0.0
         self._probe_backoff = FIRST_BACKOFF_SECONDS
-        self._deletable: deque[tuple[Held, int]] = deque()
-        self._deletable_since = 0.0
-        self._deletes = 0
 
     @property
     def blocked(self) -> Cause | None:
@@ -198,7 +190,7 @@ class Poller:
             if self._poll_backoff == FIRST_BACKOFF_SECONDS:
                 log.warning("receive.failed", reason=error.detail)
             self._wanted_polls = 1
-            self._poll_not_before = self._clock() + _jittered(self._poll_backoff)
+            self._poll_not_before = self._clock() + jittered(self._poll_backoff)
             self._poll_backoff = min(MOST_BACKOFF_SECONDS, 2 * self._poll_backoff)
             deliveries = []
         else:
@@ -244,9 +236,7 @@ class Poller:
         if bad:
             for _, reason in bad:
                 self._metrics.rejected.labels(reason).inc()
-            await self._queue.set_visibility(
-                [delivery for delivery, _ in bad], self._settings.rejected_retry_seconds
-            )
+            await self._settling.put_off([delivery for delivery, _ in bad])
 
     # Writing
 
@@ -304,13 +294,13 @@ class Poller:
                 kept.append((held, "not-forwarded"))
             else:
                 result.delayed.append(held)
-        rested_at = self._clock() + _jittered(LANE_REST_SECONDS)
+        rested_at = self._clock() + jittered(LANE_REST_SECONDS)
         self.hand.put_back([*result.blocked, *result.unplaced])
         self.hand.put_back(result.delayed, not_before=rested_at)
         self._count(result, stored_at)
-        self._delete_later(result.settled())
-        await self._reject(result.rejected)
-        await self._keep(kept)
+        self._settling.delete_later(result.settled())
+        await self._settling.reject(result.rejected)
+        await self._settling.keep(kept)
 
     def _note_outage(self, result: BatchResult) -> None:
         """Stop receiving, or go on."""
@@ -333,48 +323,13 @@ class Poller:
         if self._blocked is None:
             log.error("consumer.blocked", cause=cause)
         self._set_blocked(cause)
-        self._probe_not_before = self._clock() + _jittered(self._probe_backoff)
+        self._probe_not_before = self._clock() + jittered(self._probe_backoff)
         self._probe_backoff = min(MOST_BACKOFF_SECONDS, 2 * self._probe_backoff)
 
     def _set_blocked(self, cause: Cause | None) -> None:
         self._blocked = cause
         for one in ("store", "registry"):
             self._metrics.blocked.labels(one).set(one == cause)
-
-    async def _reject(self, rejected: Sequence[tuple[Held, str]]) -> None:
-        """What can never be stored leaves the hand; SQS counts its receives."""
-        if not rejected:
-            return
-        for held, reason in rejected:
-            self._metrics.rejected.labels(reason).inc()
-            self._log_left("message.rejected", held, reason)
-        messages = [held for held, _ in rejected]
-        self.hand.remove(messages)
-        await self._queue.set_visibility(
-            [held.delivery for held in messages], self._settings.rejected_retry_seconds
-        )
-
-    async def _keep(self, kept: Sequence[tuple[Held, str]]) -> None:
-        """What nobody can place now leaves the hand, and stays away for longer each time."""
-        by_seconds: dict[int, list[Delivery]] = defaultdict(list)
-        for held, reason in kept:
-            self._metrics.kept.inc()
-            self._log_left("message.kept", held, reason)
-            doubled = KEPT_FIRST_SECONDS * 2 ** (held.delivery.receive_count - 1)
-            by_seconds[min(KEPT_MOST_SECONDS, doubled)].append(held.delivery)
-        self.hand.remove([held for held, _ in kept])
-        for seconds, deliveries in by_seconds.items():
-            await self._queue.set_visibility(deliveries, seconds)
-
-    @staticmethod
-    def _log_left(event: str, held: Held, reason: str) -> None:
-        log.warning(
-            event,
-            reason=reason,
-            tenant_id=held.message.tenant_id,
-            message_id=held.message.message_id,
-            receive_count=held.delivery.receive_count,
-        )
 
     def _count(self, result: BatchResult, stored_at: str) -> None:
         for held in result.stored:
@@ -389,45 +344,12 @@ class Poller:
         self._metrics.forwarded.inc(len(result.forwarded))
         self._metrics.dropped.inc(len(result.dropped))
 
-    # Deleting
-
-    def _delete_later(self, settled: Sequence[Held]) -> None:
-        if settled:
-            if not self._deletable:
-                self._deletable_since = self._clock()
-            self._deletable.extend((held, 1) for held in settled)
-            self.hand.changed.set()
+    # Settling
 
     def _start_deletes(self, clock: float) -> float:
-        due_at = self._deletable_since + self._settings.delete_linger_seconds
-        while self._deletable:
-            # Others that are in hand will want to be deleted soon, too: share the call.
-            alone = len(self.hand) == len(self._deletable)
-            if len(self._deletable) < SQS_BATCH_ENTRIES and clock < due_at and not alone:
-                return due_at
-            batch = [
-                self._deletable.popleft()
-                for _ in range(min(SQS_BATCH_ENTRIES, len(self._deletable)))
-            ]
-            self._spawn(self._delete(batch), "delete")
-        return clock + TICK_SECONDS
-
-    async def _delete(self, batch: Sequence[tuple[Held, int]]) -> None:
-        settled = await self._queue.delete([held.delivery for held, _ in batch])
-        failed = set(settled.failed)
-        again = [
-            (held, attempts + 1)
-            for held, attempts in batch
-            if held.delivery in failed and attempts < DELETE_ATTEMPTS
-        ]
-        # What could not be deleted comes back, and is then found stored: no harm, but work.
-        kept = {held for held, _ in again}
-        self.hand.remove([held for held, _ in batch if held not in kept])
-        if again:
-            await asyncio.sleep(_jittered(FIRST_BACKOFF_SECONDS))
-            if not self._deletable:
-                self._deletable_since = self._clock()
-            self._deletable.extend(again)
+        while batch := self._settling.take_due(clock):
+            self._spawn(self._settling.delete(batch), "delete")
+        return self._settling.due_at(clock + TICK_SECONDS)
 
     async def _finish(self) -> None:
         """The drain is over: end the calls in flight; what is left is somebody else's, at once."""
@@ -438,21 +360,7 @@ class Poller:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         with suppress(TimeoutError):
             async with asyncio.timeout(FINISH_SECONDS):
-                await self._give_back()
-
-    async def _give_back(self) -> None:
-        while self._deletable:
-            batch = [self._deletable.popleft() for _ in range(len(self._deletable))]
-            await self._queue.delete([held.delivery for held, _ in batch])
-            self.hand.remove([held for held, _ in batch])
-        # What a write that hangs holds, too: if it arrives after all, whoever gets the message
-        # next finds it stored.
-        left = list(self.hand)
-        if left:
-            log.warning("drain.gave_back", messages=len(left))
-            # Out of the hand first, so that the heartbeat does not have the last word.
-            self.hand.remove(left)
-            await self._queue.set_visibility([held.delivery for held in left], 0)
+                await self._settling.give_back()
 
     # Tracing
 
@@ -493,7 +401,3 @@ def _place(pointer: str | None) -> str | None:
     if first not in ENVELOPE_FIELDS:
         return "/…"
     return f"/{first}/…" if rest else f"/{first}"
-
-
-def _jittered(seconds: float) -> float:
-    return random.uniform(seconds / 2, seconds)  # noqa: S311 - spreads retries
