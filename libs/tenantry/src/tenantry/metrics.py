@@ -164,8 +164,8 @@ class ConsumerMetrics(ServiceMetrics):
         )
         self.kept = Counter(
             "tenantry_messages_kept",
-            "Receives of messages that nobody can place now: their tenant is not known, its placement "
-            "cannot be read, or its queue does not take them. They stay, and stay away.",
+            "Receives of messages that nobody can place now: their tenant is not known, its "
+            "placement cannot be read, or its queue does not take them. They stay away.",
             registry=registry,
         )
         self.expired = Counter(
