@@ -48,7 +48,7 @@ _HOSTS: Final = _any(
 PATTERNS: Final = {
     "the host of a package registry": re.compile(_HOSTS, re.IGNORECASE),
     "where packages come from": re.compile(
-        _any(("--", "index-url"), ("--", "extra-index-url"), ("GOPROXY", "="))
+        _any(("--index", "-url"), ("--extra-index", "-url"), ("GO", "PROXY="))
     ),
     "a path of somebody's machine": re.compile(r"(?<![\w.}~-])/(?:work|root|(?:home|Users)/\w+)/"),
     "a private key": re.compile("-----" + "BEGIN [A-Z ]*" + "PRIVATE KEY"),

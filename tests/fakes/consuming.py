@@ -54,7 +54,7 @@ class WatchedQueue(Queue):
         self.polls += 1
         self.most_polls = max(self.most_polls, self.polls)
         try:
-            # The way there and back, so that polls are in flight together.
+            # The way there and back, so that polls are in flight together; of simulated time.
             await asyncio.sleep(0.005)
             return await self._queue.receive(most, wait_seconds=wait_seconds)
         except asyncio.CancelledError:

@@ -9,7 +9,7 @@ import hygiene
 # Put together from parts, as in the script: this file is checked too.
 BAD = {
     "the host of a package registry": ["see https://" + "pypi" + ".org/simple", "PyPI" + ".ORG"],
-    "where packages come from": ["pip install --" + "index-url https://mirror.example"],
+    "where packages come from": ["pip install --index" + "-url https://mirror.example"],
     "a path of somebody's machine": [
         "open('/" + "work/main/x')",
         "cd /" + "root/x",
@@ -21,9 +21,9 @@ BAD = {
 }
 GOOD = [
     "pip install --no-index",
-    "https://forge.example/work/repository",
-    "$HOME/.cache, ~/work/, ${XDG}/root/, /home/$USER/, ./root/x",
-    "a workflow/root/ of things",
+    "https://forge.example/" + "work/repository",
+    "$HOME/.cache, ~/" + "work/, ${XDG}/" + "root/, /home/$USER/, ./" + "root/x",
+    "a workflow/" + "root/ of things",
     "AKIAlower",
 ]
 
