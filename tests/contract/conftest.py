@@ -9,12 +9,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Generator
+from collections.abc import AsyncGenerator, Generator
 from pathlib import Path
 
 import pytest
 
 from contract.engines import gaps
+from contract.queues import MemoryQueues, Queues, engine_queues
 from engines.dynamodb_local import dynamodb_local
 from engines.elasticmq import elasticmq
 from engines.java import free_port as unreachable_port
@@ -126,3 +127,13 @@ def _no_account_of_the_users() -> Generator[None]:
 def pytest_report_header() -> str:
     """Where the gaps are listed."""
     return f"engine gaps: {len(gaps())} in {Path('tests/contract/engine_gaps.yaml')}"
+
+
+@pytest.fixture
+async def queues(engine_url: str | None) -> AsyncGenerator[Queues]:
+    """The queues of the engine of a test."""
+    if engine_url is None:
+        yield MemoryQueues()
+        return
+    async with engine_queues(engine_url) as queues:
+        yield queues

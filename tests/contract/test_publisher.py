@@ -13,7 +13,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from contract.engines import sqs_client
-from contract.queues import MemoryQueues, Queues, Sent, engine_queues
+from contract.queues import MemoryQueues, Queues, Sent
 from fakes.publisher import FakePublisher, FakeSqsClient
 from fakes.queue import FakeSqs
 from producer.publisher import Outgoing, Publisher, SqsPublisher
@@ -47,16 +47,6 @@ def engine(request: pytest.FixtureRequest) -> str:
     """What sends, and where to."""
     name: str = request.param
     return name
-
-
-@pytest.fixture
-async def queues(engine_url: str | None) -> AsyncGenerator[Queues]:
-    """The queues that are sent to."""
-    if engine_url is None:
-        yield MemoryQueues()
-        return
-    async with engine_queues(engine_url) as queues:
-        yield queues
 
 
 @pytest.fixture

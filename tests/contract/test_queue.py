@@ -21,11 +21,9 @@ from consumer.queue import (
 )
 from contract.engines import sqs_client
 from contract.queues import (
-    MemoryQueues,
     Queues,
     Sent,
     bodies,
-    engine_queues,
     receive,
 )
 from fakes.queue import FakeSqs
@@ -42,16 +40,6 @@ def engine(request: pytest.FixtureRequest) -> str:
     """Where the queues are."""
     name: str = request.param
     return name
-
-
-@pytest.fixture
-async def queues(engine_url: str | None) -> AsyncGenerator[Queues]:
-    """The queues of the engine."""
-    if engine_url is None:
-        yield MemoryQueues()
-        return
-    async with engine_queues(engine_url) as queues:
-        yield queues
 
 
 @pytest.fixture
