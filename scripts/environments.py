@@ -142,8 +142,10 @@ ENVIRONMENTS: Final = {
                 ROOT / "services" / "producer",
                 ROOT / "services" / "consumer",
                 ROOT / "platform" / "local",
+                ROOT / "loadtests",
+                ROOT / "benchmarks",
             ),
-            megabytes=600,
+            megabytes=900,
             seconds=60,
         ),
         Environment(

@@ -32,6 +32,8 @@ PROJECTS: Final = {
     "tenantry-producer": "services/producer",
     "tenantry-consumer": "services/consumer",
     "tenantry-local": "platform/local",
+    "tenantry-loadtests": "loadtests",
+    "tenantry-benchmarks": "benchmarks",
 }
 SERVICES: Final = ("producer", "consumer")
 

@@ -1,0 +1,1 @@
+"""Measured claims, each beside its baseline, measured in turn in one run."""

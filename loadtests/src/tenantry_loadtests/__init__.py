@@ -1,0 +1,1 @@
+"""Load on the queue path: users, shapes, what is followed, the report."""
