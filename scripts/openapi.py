@@ -16,12 +16,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from prometheus_client import CollectorRegistry
+
 import consumer.api
 import consumer.app
 import consumer.settings
 import producer.api
 import producer.app
 import producer.settings
+from tenantry.metrics import ProducerMetrics
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 
@@ -59,7 +62,9 @@ def describe_producer() -> dict[str, Any]:
     settings = producer.settings.Settings.model_construct()
     nothing: Any = None
     return producer.app.create_app(
-        producer.api.Api(settings, nothing, nothing, nothing, nothing, nothing)
+        producer.api.Api(
+            settings, nothing, nothing, nothing, nothing, ProducerMetrics(CollectorRegistry())
+        )
     ).openapi()
 
 

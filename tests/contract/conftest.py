@@ -10,19 +10,21 @@ import asyncio
 import logging
 import os
 from collections.abc import AsyncGenerator, Generator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from contract.engines import gaps
+from contract.engines import BOTOCORE, gaps
 from contract.queues import MemoryQueues, Queues, engine_queues
 from engines.dynamodb_local import dynamodb_local
 from engines.elasticmq import elasticmq
 from engines.java import free_port as unreachable_port
 from tenantry_local.engine import start_engine
+from tenantry_local.model import EngineKind
 from tenantry_local.processes import Processes, free_port
 
-#: Seconds to end ministack by SIGTERM.
+#: Seconds to end an engine of the laptop's by SIGTERM.
 STOP_SECONDS = 5.0
 
 
@@ -44,7 +46,7 @@ def _engine_gap(request: pytest.FixtureRequest) -> None:
     engine = callspec.params.get("engine") if callspec else None
     for mark in request.node.iter_markers("needs"):
         for gap in gaps():
-            if (gap.engine, gap.operation) == (engine, mark.args[0]):
+            if (gap.engine, gap.operation) == (_name(engine), mark.args[0]):
                 reason = f"{gap.engine}, {gap.operation}: {gap.reason}"
                 request.applymarker(
                     pytest.mark.xfail(strict=True, raises=AssertionError, reason=reason)
@@ -56,8 +58,13 @@ def engine_url(engine: str, request: pytest.FixtureRequest) -> str | None:
     """Where the engine of a test is, which is started now; None in memory."""
     if engine.startswith("fake"):
         return None
-    url: str = request.getfixturevalue(f"{engine.replace('-', '_')}_url")
+    url: str = request.getfixturevalue(f"{_name(engine).replace('-', '_')}_url")
     return url
+
+
+def _name(engine: str | None) -> str:
+    """Of the engine alone, however it is reached."""
+    return (engine or "").removesuffix(BOTOCORE)
 
 
 @pytest.fixture(scope="session")
@@ -77,14 +84,26 @@ def moto_url() -> Generator[str]:
 @pytest.fixture(scope="session")
 def ministack_url(tmp_path_factory: pytest.TempPathFactory) -> Generator[str]:
     """ministack, as the laptop starts it."""
+    with _engine_of_the_laptop("embedded", tmp_path_factory.mktemp("ministack")) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def standin_url(tmp_path_factory: pytest.TempPathFactory) -> Generator[str]:
+    """The project's own stand-in, as the laptop starts it."""
+    with _engine_of_the_laptop("standin", tmp_path_factory.mktemp("standin")) as url:
+        yield url
+
+
+@contextmanager
+def _engine_of_the_laptop(kind: EngineKind, folder: Path) -> Generator[str]:
     port = free_port()
     processes = Processes()
     # Not `asyncio.run`, which would take the loop of the tests away; nor in a thread, with whose
     # end the engine would end.
     loop = asyncio.new_event_loop()
     try:
-        folder = tmp_path_factory.mktemp("ministack")
-        process = loop.run_until_complete(start_engine(processes, port, folder))
+        process = loop.run_until_complete(start_engine(processes, port, folder, kind))
         yield f"http://127.0.0.1:{port}"
         loop.run_until_complete(processes.stop([process], seconds=STOP_SECONDS))
     finally:
@@ -130,10 +149,10 @@ def pytest_report_header() -> str:
 
 
 @pytest.fixture
-async def queues(engine_url: str | None) -> AsyncGenerator[Queues]:
+async def queues(engine: str, engine_url: str | None) -> AsyncGenerator[Queues]:
     """The queues of the engine of a test."""
     if engine_url is None:
         yield MemoryQueues()
         return
-    async with engine_queues(engine_url) as queues:
+    async with engine_queues(engine_url, engine) as queues:
         yield queues

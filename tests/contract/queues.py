@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 from prometheus_client import CollectorRegistry
 
 from consumer.queue import Delivery, Forwarder, Queue, SqsForwarder, SqsQueue
-from contract.engines import sqs_client
+from contract.engines import sqs_calls, sqs_client
 from fakes.clock import Clock
 from fakes.queue import FakeSqs
 from fakes.waiting import until
 from tenantry.metrics import ConsumerMetrics
+from tenantry.transport.calls import SqsCalls
 
 if TYPE_CHECKING:
     from types_aiobotocore_sqs import SQSClient
@@ -128,7 +129,7 @@ class MemoryQueues(Queues):
 class EngineQueues(Queues):
     """Queues of an engine. `client` looks at them, and is not the one that the ports use."""
 
-    def __init__(self, url: str, client: SQSClient, under_test: SQSClient) -> None:
+    def __init__(self, url: str, client: SQSClient, under_test: SQSClient | SqsCalls) -> None:
         self._url = url
         self._client = client
         self._under_test = under_test
@@ -230,9 +231,9 @@ def _sent(wire: Any) -> Sent:
 
 
 @asynccontextmanager
-async def engine_queues(url: str) -> AsyncGenerator[EngineQueues]:
+async def engine_queues(url: str, engine: str = "") -> AsyncGenerator[EngineQueues]:
     """Queues of the engine at this address, until the block ends."""
-    async with sqs_client(url) as client, sqs_client(url) as under_test:
+    async with sqs_client(url) as client, sqs_calls(url, engine) as under_test:
         queues = EngineQueues(url, client, under_test)
         try:
             yield queues

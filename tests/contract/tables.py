@@ -15,8 +15,9 @@ from consumer.repository import (
     MessageReader,
     MessageRepository,
     Row,
+    WriteCalls,
 )
-from contract.engines import dynamodb_client
+from contract.engines import dynamodb_calls
 from fakes.repository import FakeRepository
 from tenantry.contract import Message
 from tenantry.metrics import ConsumerMetrics
@@ -55,9 +56,11 @@ class MemoryTables(Tables):
 class EngineTables(Tables):
     """Tables of an engine."""
 
-    def __init__(self, client: DynamoDBClient) -> None:
+    def __init__(self, client: DynamoDBClient, writes: WriteCalls) -> None:
         self.client = client
-        self.repository = DynamoMessageRepository(client, ConsumerMetrics(CollectorRegistry()))
+        self.repository = DynamoMessageRepository(
+            client, ConsumerMetrics(CollectorRegistry()), writes=writes
+        )
         self.reader = DynamoMessageReader(client)
         self._made: list[str] = []
 
@@ -89,10 +92,10 @@ async def make_table(client: DynamoDBClient, name: str, *keys: str) -> None:
 
 
 @asynccontextmanager
-async def engine_tables(url: str) -> AsyncGenerator[EngineTables]:
+async def engine_tables(url: str, engine: str = "") -> AsyncGenerator[EngineTables]:
     """Tables of the engine at this address, until the block ends."""
-    async with dynamodb_client(url) as client:
-        tables = EngineTables(client)
+    async with dynamodb_calls(url, engine) as (client, writes):
+        tables = EngineTables(client, writes)
         try:
             yield tables
         finally:

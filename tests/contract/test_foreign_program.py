@@ -64,7 +64,7 @@ class Place:
         return printed.decode().strip()
 
 
-@pytest.fixture(params=["ministack"])
+@pytest.fixture(params=["standin", "ministack"])
 def engine(request: pytest.FixtureRequest) -> str:
     """What has queues and tables both."""
     name: str = request.param

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import pytest
 from prometheus_client import CollectorRegistry
 
-from contract.engines import sqs_client
+from contract.engines import sqs_calls
 from contract.queues import MemoryQueues, Queues, Sent
 from fakes.publisher import FakePublisher, FakeSqsClient
 from fakes.queue import FakeSqs
@@ -38,8 +38,10 @@ class Publish(Protocol):
     params=[
         "fake",
         "fake-client",
+        "standin",
         "moto",
         "ministack",
+        "ministack-botocore",
         pytest.param("elasticmq", marks=pytest.mark.engines),
     ]
 )
@@ -58,7 +60,7 @@ async def publish(engine: str, engine_url: str | None, queues: Queues) -> AsyncG
         sqs = queues.sqs
         yield _by(FakePublisher(sqs) if in_memory else _publisher(FakeSqsClient(sqs)))
         return
-    async with sqs_client(engine_url) as client:
+    async with sqs_calls(engine_url, engine) as client:
         yield _by(_publisher(client))
 
 
@@ -72,7 +74,7 @@ async def publish_nowhere(engine: str, nowhere_url: str) -> AsyncGenerator[Publi
     elif engine == "fake-client":
         yield _by(_publisher(FakeSqsClient(sqs)))
     else:
-        async with sqs_client(nowhere_url) as client:
+        async with sqs_calls(nowhere_url, engine) as client:
             yield _by(_publisher(client))
 
 

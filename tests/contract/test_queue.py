@@ -19,7 +19,7 @@ from consumer.queue import (
     SqsForwarder,
     SqsQueue,
 )
-from contract.engines import sqs_client
+from contract.engines import sqs_calls
 from contract.queues import (
     Queues,
     Sent,
@@ -34,7 +34,14 @@ TRACE = {"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01
 
 
 @pytest.fixture(
-    params=["fake", "moto", "ministack", pytest.param("elasticmq", marks=pytest.mark.engines)]
+    params=[
+        "fake",
+        "standin",
+        "moto",
+        "ministack",
+        "ministack-botocore",
+        pytest.param("elasticmq", marks=pytest.mark.engines),
+    ]
 )
 def engine(request: pytest.FixtureRequest) -> str:
     """Where the queues are."""
@@ -53,7 +60,7 @@ async def nowhere(engine: str, nowhere_url: str) -> AsyncGenerator[tuple[Queue, 
         yield sqs.queue(url), sqs.forwarder(), url
         return
     metrics = ConsumerMetrics(CollectorRegistry())
-    async with sqs_client(nowhere_url) as client:
+    async with sqs_calls(nowhere_url, engine) as client:
         queue = SqsQueue(client, url, visibility_seconds=30, metrics=metrics)
         yield queue, SqsForwarder(client, metrics), url
 

@@ -50,7 +50,12 @@ class _OnEngine(Registry):
         assert await self.dynamo.put(placement, expected_generation=None)
 
 
-READERS = ["fake", "ministack", pytest.param("dynamodb-local", marks=pytest.mark.engines)]
+READERS = [
+    "fake",
+    "standin",
+    "ministack",
+    pytest.param("dynamodb-local", marks=pytest.mark.engines),
+]
 WRITERS = READERS[1:]
 
 

@@ -18,7 +18,7 @@ from consumer.repository import (
     MessageRepository,
     Row,
 )
-from contract.engines import dynamodb_client
+from contract.engines import dynamodb_calls
 from contract.tables import STORED_AT, MemoryTables, Tables, a_row, engine_tables
 from fakes.repository import FakeRepository
 from tenantry.contract import StoredMessage, dump_json, item_bytes
@@ -31,7 +31,13 @@ EMOJI = "\U0001f600"
 
 
 @pytest.fixture(
-    params=["fake", "ministack", pytest.param("dynamodb-local", marks=pytest.mark.engines)]
+    params=[
+        "fake",
+        "standin",
+        "ministack",
+        "ministack-botocore",
+        pytest.param("dynamodb-local", marks=pytest.mark.engines),
+    ]
 )
 def engine(request: pytest.FixtureRequest) -> str:
     """Where the tables are. Not moto, which does not know statements with parameters."""
@@ -40,12 +46,12 @@ def engine(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-async def tables(engine_url: str | None) -> AsyncGenerator[Tables]:
+async def tables(engine: str, engine_url: str | None) -> AsyncGenerator[Tables]:
     """The tables of the engine."""
     if engine_url is None:
         yield MemoryTables()
         return
-    async with engine_tables(engine_url) as tables:
+    async with engine_tables(engine_url, engine) as tables:
         yield tables
 
 
@@ -59,9 +65,11 @@ async def nowhere(
         fake.down = True
         yield fake, fake
         return
-    async with dynamodb_client(nowhere_url) as client:
-        metrics = ConsumerMetrics(CollectorRegistry())
-        yield DynamoMessageRepository(client, metrics), DynamoMessageReader(client)
+    async with dynamodb_calls(nowhere_url, engine) as (client, writes):
+        repository = DynamoMessageRepository(
+            client, ConsumerMetrics(CollectorRegistry()), writes=writes
+        )
+        yield repository, DynamoMessageReader(client)
 
 
 def stored(row: Row, stored_at: str = STORED_AT) -> StoredMessage:

@@ -141,7 +141,7 @@ async def test_the_body_has_what_is_left_of_the_request(
     producer = ProducerApp(tmp_path / "jwks.json", request_seconds=10)
     # The deadline is set at 0 s; when the body is read, 9.99 s of the ten are gone.
     times = itertools.chain([1_000.0], itertools.repeat(1_009.99))
-    monkeypatch.setattr("producer.api.time", SimpleNamespace(monotonic=lambda: next(times)))
+    monkeypatch.setattr("producer.hot.time", SimpleNamespace(monotonic=lambda: next(times)))
 
     async def never() -> Any:
         await asyncio.Event().wait()

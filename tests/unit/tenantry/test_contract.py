@@ -614,4 +614,4 @@ def test_write_units_round_up() -> None:
     full = Message(message.message_id, "acme", "t", "{}" + " " * padding, contract.now())
     over = Message(message.message_id, "acme", "t", "{}" + " " * (padding + 1), contract.now())
 
-    assert (1, 1, 2) == (write_units(message), write_units(full), write_units(over))
+    assert (1, 1, 2) == tuple(write_units(item_bytes(one)) for one in (message, full, over))

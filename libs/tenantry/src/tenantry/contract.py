@@ -55,7 +55,9 @@ _SHAPES: Final = bytes(
     )
     for byte in range(256)
 )
-_SUSPICIOUS: Final = (b"0" * 19, b"e000", b"e+000")
+_DIGITS: Final = b"0" * 19
+_EXPONENT: Final = b"e000"
+_SIGNED_EXPONENT: Final = b"e+000"
 
 #: Up to here a body is parsed while the collector of garbage runs.
 _COLLECTED_BYTES: Final = 65_536
@@ -141,7 +143,9 @@ def _parsed(body: bytes) -> Any:
         raise _refusal(body, str(error)) from None
     shape = body.translate(_SHAPES)
     if (
-        any(run in shape for run in _SUSPICIOUS)
+        _DIGITS in shape
+        or _EXPONENT in shape
+        or _SIGNED_EXPONENT in shape
         or body.count(b"{") + body.count(b"[") > JSON_LEVELS
     ):
         _refuse_what_cannot_be_kept(value)
@@ -282,7 +286,8 @@ def is_message_id(value: str) -> bool:
 
 def now() -> str:
     """This instant, RFC 3339 in UTC with microseconds."""
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    # Not strftime, at ten times the CPU.
+    return datetime.now(UTC).isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"
 
 
 def new_message_id() -> str:
@@ -292,7 +297,8 @@ def new_message_id() -> str:
     value = (milliseconds & (2**48 - 1)) << 80 | random
     value = value & ~(0xF << 76) | 0x7 << 76
     value = value & ~(0x3 << 62) | 0x2 << 62
-    return str(uuid.UUID(int=value))
+    text = f"{value:032x}"
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
 def idempotent_message_id(tenant_id: str, key: str) -> str:
@@ -341,9 +347,9 @@ def item_bytes(message: Message) -> int:
     )
 
 
-def write_units(message: Message) -> int:
-    """Write units that storing the message costs."""
-    return ceil(item_bytes(message) / WRITE_UNIT_BYTES)
+def write_units(size: int) -> int:
+    """Write units that storing an item of so many bytes costs."""
+    return ceil(size / WRITE_UNIT_BYTES)
 
 
 def utf8_bytes(text: str) -> int:

@@ -119,6 +119,17 @@ class ProducerMetrics(ServiceMetrics):
             registry=registry,
         )
 
+        self._accepted_of: dict[str, Counter] = {}
+
+    def count_accepted(self, tenant_id: str, messages: int) -> None:
+        """SQS has them."""
+        # Looking a label's values up costs more than counting.
+        tenant = self.tenants.of(tenant_id)
+        counter = self._accepted_of.get(tenant)
+        if counter is None:
+            counter = self._accepted_of[tenant] = self.accepted.labels(tenant)
+        counter.inc(messages)
+
 
 class ConsumerMetrics(ServiceMetrics):
     """What a consumer counts."""

@@ -21,6 +21,10 @@ from tenantry.limits import HEAD_BYTES, HEAD_FIELDS, HEAD_SECONDS
 _OFFERS: Final = frozenset({b"upgrade", b"http2-settings"})
 
 
+#: A key of the scope of a request whose body is there: nobody has to wait for it.
+WHOLE: Final = "tenantry.whole"
+
+
 class _RefusedError(Exception):
     """Ends the parser's work: nothing that follows is looked at."""
 
@@ -109,6 +113,8 @@ class HttpProtocol(HttpToolsProtocol):
             return
         self._is_partial = False
         self._unused_bytes = 0
+        if self.scope is not None:
+            self.scope[WHOLE] = True  # type: ignore[typeddict-unknown-key]
         super().on_message_complete()
 
     def _is_answering(self) -> bool:

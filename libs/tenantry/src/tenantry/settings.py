@@ -16,6 +16,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from tenantry.registry import TTL_SECONDS, Tier
 from tenantry.tenant_id import parse_tenant_id
+from tenantry.transport import Transport
 
 #: Signatures that a published key can verify: a shared secret is none.
 ASYMMETRIC_ALGORITHMS = frozenset(
@@ -50,6 +51,11 @@ class ServiceSettings(BaseSettings):
         default=9090, description="Port of /livez, /readyz and /metrics; no route reaches it."
     )
     registry_table: str = Field(description="The registry: the table of all placements.")
+    transport: Transport = Field(
+        default="lean",
+        description="Which way sends, receives, deletes and writes take: `lean`, or `botocore`, "
+        "at several times the CPU, as all other calls.",
+    )
     placement_max_age_seconds: float = Field(
         default=300,
         ge=TTL_SECONDS,

@@ -33,7 +33,7 @@ from tenantry.health import Health, private_app
 from tenantry.metrics import ConsumerMetrics
 from tenantry.problems import EXCEPTION_HANDLERS, response
 from tenantry.registry import DynamoRegistry, PlacementCache
-from tenantry.serving import bind, serving, stop_signals, wait_for_load_balancer
+from tenantry.serving import bind, serving, settle_memory, stop_signals, wait_for_load_balancer
 from tenantry.telemetry import Tracing
 from tenantry.tenancy import open_identity
 
@@ -82,7 +82,10 @@ class Consumer:
 
     async def repository(self, aws: Aws) -> MessageRepository:
         """Where messages are stored."""
-        return DynamoMessageRepository(await aws.dynamodb(attempts=1), self.metrics, self.tracer)
+        client = await aws.dynamodb(attempts=1)
+        return DynamoMessageRepository(
+            client, self.metrics, self.tracer, writes=await aws.dynamodb_calls(client)
+        )
 
     async def run(self) -> None:
         """Consume and serve until a signal, then drain.
@@ -112,9 +115,11 @@ class Consumer:
                     drain_seconds=1,
                 )
             )
-            aws = Aws(stack)
+            aws = Aws(stack, transport=settings.transport)
             dynamodb = await aws.dynamodb()
-            sqs = await aws.sqs(read_seconds=settings.wait_seconds + READ_SECONDS)
+            sqs = await aws.sqs_calls(
+                await aws.sqs(read_seconds=settings.wait_seconds + READ_SECONDS)
+            )
             placements = PlacementCache(
                 DynamoRegistry(dynamodb, settings.registry_table, count=self.metrics.count_lookup),
                 max_age_seconds=settings.placement_max_age_seconds,
@@ -164,6 +169,7 @@ class Consumer:
 
     async def _consume(self, poller: Poller, stop: asyncio.Event) -> None:
         work = asyncio.create_task(poller.run(), name="poller")
+        settle_memory()
         self.health.started = True
         log.info("consumer.started", queue=self.settings.queue_url)
         stopping = asyncio.create_task(stop.wait(), name="stop")

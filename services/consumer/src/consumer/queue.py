@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import Any, Final, Protocol
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -15,9 +15,6 @@ from tenantry.errors import TransientError
 from tenantry.limits import SQS_BATCH_BYTES, SQS_BATCH_ENTRIES
 from tenantry.metrics import ConsumerMetrics
 from tenantry.outcomes import outcome_of
-
-if TYPE_CHECKING:
-    from types_aiobotocore_sqs import SQSClient
 
 #: How long a call may take that is no poll. The client's own time-out is a poll's: an extension
 #: that took that long would come after the end of the visibility timeout.
@@ -105,12 +102,45 @@ class Forwarder(Protocol):
         ...
 
 
+class QueueCalls(Protocol):
+    """What the queue needs of SQS: botocore's client, or the leaner calls; each call once."""
+
+    async def receive_message(
+        self,
+        *,
+        QueueUrl: str,
+        MaxNumberOfMessages: int,
+        WaitTimeSeconds: int,
+        VisibilityTimeout: int,
+        MessageSystemAttributeNames: Any,
+        MessageAttributeNames: Any,
+    ) -> Any:
+        """`ReceiveMessage`."""
+        ...
+
+    async def delete_message_batch(self, *, QueueUrl: str, Entries: Any) -> Any:
+        """`DeleteMessageBatch`."""
+        ...
+
+    async def change_message_visibility_batch(self, *, QueueUrl: str, Entries: Any) -> Any:
+        """`ChangeMessageVisibilityBatch`."""
+        ...
+
+
+class ForwardCalls(Protocol):
+    """What the forwarder needs of SQS."""
+
+    async def send_message_batch(self, *, QueueUrl: str, Entries: Any) -> Any:
+        """`SendMessageBatch`, once."""
+        ...
+
+
 class SqsQueue:
     """One queue on SQS."""
 
     def __init__(
         self,
-        client: SQSClient,
+        client: QueueCalls,
         queue_url: str,
         *,
         visibility_seconds: int,
@@ -190,7 +220,7 @@ class SqsQueue:
 class SqsForwarder:
     """Sends to any queue that this process may send to."""
 
-    def __init__(self, client: SQSClient, metrics: ConsumerMetrics) -> None:
+    def __init__(self, client: ForwardCalls, metrics: ConsumerMetrics) -> None:
         self._client = client
         self._metrics = metrics
 

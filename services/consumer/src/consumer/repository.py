@@ -143,10 +143,18 @@ class MessageReader(Protocol):
         ...
 
 
-class DynamoMessageRepository:
-    """The repository on DynamoDB.
+class WriteCalls(Protocol):
+    """What writing needs of DynamoDB: botocore's client, or the leaner calls."""
 
-    Its client does not retry: the consumer stops receiving instead.
+    async def batch_execute_statement(self, *, Statements: Any) -> Any:
+        """`BatchExecuteStatement`, once."""
+        ...
+
+
+class DynamoMessageRepository:
+    """The repository on DynamoDB. `writes` stands in for its client where messages are stored.
+
+    Neither retries: the consumer stops receiving instead.
     """
 
     def __init__(
@@ -154,8 +162,11 @@ class DynamoMessageRepository:
         client: DynamoDBClient,
         metrics: ConsumerMetrics,
         tracer: trace.Tracer | None = None,
+        *,
+        writes: WriteCalls | None = None,
     ) -> None:
         self._client = client
+        self._writes: WriteCalls = client if writes is None else writes
         self._metrics = metrics
         self._tracer = tracer
 
@@ -184,7 +195,7 @@ class DynamoMessageRepository:
 
     async def _write(self, statements: Sequence[Any]) -> Any:
         try:
-            answer = await self._client.batch_execute_statement(Statements=statements)
+            answer = await self._writes.batch_execute_statement(Statements=statements)
         except (BotoCoreError, ClientError) as error:
             outcome = outcome_of(error)
             self._metrics.count_call("write", outcome)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from functools import partial
 from typing import Any
@@ -10,8 +11,11 @@ import structlog
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 from starlette.requests import Request
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from producer.api import Api
+from producer.hot import HotRoute
 from producer.limiter import RateLimiter
 from producer.openapi import describe, tenant_header
 from producer.publisher import SqsPublisher
@@ -22,16 +26,30 @@ from tenantry.health import Health, private_app
 from tenantry.metrics import ProducerMetrics
 from tenantry.problems import EXCEPTION_HANDLERS, problem_responses
 from tenantry.registry import DynamoRegistry, PlacementCache
-from tenantry.serving import bind, serving, stop_signals, wait_for_load_balancer
+from tenantry.serving import bind, serving, settle_memory, stop_signals, wait_for_load_balancer
 from tenantry.telemetry import Tracing
 from tenantry.tenancy import open_identity
 
 log = structlog.get_logger()
 
 
-def create_app(api: Api) -> FastAPI:
+class App(FastAPI):
+    """FastAPI, but for the requests that bring messages: those go straight to their route."""
+
+    hot: Mapping[str, HotRoute] = {}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["method"] == "POST":
+            route = self.hot.get(scope["path"])
+            if route is not None:
+                await route(scope, receive, send)
+                return
+        await super().__call__(scope, receive, send)
+
+
+def create_app(api: Api) -> App:
     """The public application."""
-    app = FastAPI(
+    app = App(
         title="Tenantry producer",
         version=api.settings.version,
         description="Accepts tenants' messages and sends them to their queues.",
@@ -54,7 +72,11 @@ def create_app(api: Api) -> FastAPI:
         responses=problem_responses(400, 401, 403, 503),
         openapi_extra={"security": [{}, {"token": []}], "parameters": [tenant_header()]},
     )
-    app.router.routes[:0] = api.routes()
+    app.hot = {route.path: route for route in api.routes()}
+    # For what is said of them beside their requests: which methods they take.
+    app.router.routes[:0] = [
+        Route(path, route, methods=["POST"]) for path, route in app.hot.items()
+    ]
     app.openapi = partial(describe, app)  # type: ignore[method-assign]
     return app
 
@@ -72,7 +94,7 @@ async def run(settings: Settings) -> None:
         await stack.enter_async_context(
             serving(private_app(health, registry), sockets[1], name="private", drain_seconds=1)
         )
-        aws = Aws(stack)
+        aws = Aws(stack, transport=settings.transport)
         placements = PlacementCache(
             DynamoRegistry(
                 await aws.dynamodb(), settings.registry_table, count=metrics.count_lookup
@@ -85,7 +107,7 @@ async def run(settings: Settings) -> None:
             open_identity(settings, count_fetch=metrics.count_fetch)
         )
         publisher = SqsPublisher(
-            await aws.sqs(),
+            await aws.sqs_calls(await aws.sqs()),
             metrics,
             linger_seconds=settings.linger_seconds,
             calls_per_queue=settings.calls_per_queue,
@@ -105,6 +127,7 @@ async def run(settings: Settings) -> None:
         )
         app = create_app(api)
         async with serving(app, sockets[0], name="public", drain_seconds=settings.request_seconds):
+            settle_memory()
             health.started = True
             log.info("producer.started", instance=settings.instance, version=settings.version)
             await stop.wait()

@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import Any, Final, Protocol
 
 import aiohttp
 import structlog
@@ -41,9 +41,6 @@ from tenantry.limits import SQS_BATCH_BYTES, SQS_BATCH_ENTRIES
 from tenantry.metrics import ProducerMetrics
 from tenantry.outcomes import outcome_of
 from tenantry.telemetry import MESSAGING_SYSTEM, extract
-
-if TYPE_CHECKING:
-    from types_aiobotocore_sqs import SQSClient
 
 log = structlog.get_logger()
 
@@ -103,6 +100,14 @@ class Outgoing:
         return size
 
 
+class SendCalls(Protocol):
+    """What the adapter needs of SQS: botocore's client, or the leaner calls."""
+
+    async def send_message_batch(self, *, QueueUrl: str, Entries: Any) -> Any:
+        """`SendMessageBatch`, once."""
+        ...
+
+
 class Publisher(Protocol):
     """Sends messages; a faster transport can stand in for the one below."""
 
@@ -141,7 +146,7 @@ class SqsPublisher:
 
     def __init__(
         self,
-        client: SQSClient,
+        client: SendCalls,
         metrics: ProducerMetrics,
         *,
         linger_seconds: float,
@@ -159,6 +164,7 @@ class SqsPublisher:
         self._buffer_bytes = buffer_bytes
         self._lanes: dict[str, _Lane] = {}
         self._bytes = 0
+        metrics.buffer_bytes.set_function(lambda: float(self._bytes))
 
     async def publish(
         self, queue_url: str, messages: Sequence[Outgoing], *, deadline: float
@@ -189,22 +195,18 @@ class SqsPublisher:
         if entries:
             lane.wake()
         self._forget_if_idle(lane)
+        timer = loop.call_later(deadline - now, lane.give_up, entries)
         try:
-            pending = [outcome for outcome in outcomes if not outcome.done()]
-            if pending:
-                await asyncio.wait(pending, timeout=deadline - now)
+            return [await outcome for outcome in outcomes]
         finally:
-            # Out of time, or the client left: what has not left is taken back.
-            for entry in entries:
-                if not entry.outcome.done():
-                    entry.settle(lane.give_up(entry))
-        return [outcome.result() for outcome in outcomes]
+            timer.cancel()
+            # The client left: what has not left is taken back.
+            lane.give_up(entries)
 
     def account(self, lane: _Lane, size: int) -> None:
         """Bytes come in hand, or (negative) leave it."""
         lane.bytes += size
         self._bytes += size
-        self.metrics.buffer_bytes.set(self._bytes)
         if size < 0:
             self._forget_if_idle(lane)
 
@@ -241,14 +243,20 @@ class _Lane:
             self._is_woken = True
             asyncio.get_running_loop().call_soon(self._send_what_is_due)
 
-    def give_up(self, entry: _Entry) -> TenantryError:
-        """The outcome of an entry that nobody waits for any longer."""
-        if entry in self.buffer:
-            self.buffer.remove(entry)
-            self.publisher.account(self, -entry.size)
-        if entry.may_be_sent:
-            return OutcomeUnknownError("SQS did not confirm the message in time")
-        return NotAcceptedError("the message could not be sent in time")
+    def give_up(self, entries: Sequence[_Entry]) -> None:
+        """Nobody waits for these any longer: what has not left stays."""
+        for entry in entries:
+            # Cancelled: whoever waited for it left.
+            if entry.outcome.done() and not entry.outcome.cancelled():
+                continue
+            if entry in self.buffer:
+                self.buffer.remove(entry)
+                self.publisher.account(self, -entry.size)
+            entry.settle(
+                OutcomeUnknownError("SQS did not confirm the message in time")
+                if entry.may_be_sent
+                else NotAcceptedError("the message could not be sent in time")
+            )
 
     def _send_what_is_due(self) -> None:
         self._is_woken = False
