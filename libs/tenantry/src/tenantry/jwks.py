@@ -61,6 +61,13 @@ class KeySet:
             found = self._find(kid)
         return found
 
+    def are_fresh(self) -> bool:
+        """Whether they need not be renewed yet."""
+        return (
+            self._fetched_at is not None
+            and self._clock() - self._fetched_at < JWKS_REFRESH_SECONDS
+        )
+
     async def ensure_usable(self) -> None:
         """Renew what is old; refuse to go on with what is too old.
 

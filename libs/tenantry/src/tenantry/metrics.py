@@ -37,6 +37,22 @@ class TenantLabels:
         return tenant_id
 
 
+class _ByTenant:
+    """A counter by tenant: to look the values of its label up costs more than to count."""
+
+    def __init__(self, counter: Counter, tenants: TenantLabels) -> None:
+        self._counter = counter
+        self._tenants = tenants
+        self._of: dict[str, Counter] = {}
+
+    def count(self, tenant_id: str, messages: int) -> None:
+        tenant = self._tenants.of(tenant_id)
+        counter = self._of.get(tenant)
+        if counter is None:
+            counter = self._of[tenant] = self._counter.labels(tenant)
+        counter.inc(messages)
+
+
 class ServiceMetrics:
     """What both services count: of what they need beside queue and table."""
 
@@ -119,16 +135,11 @@ class ProducerMetrics(ServiceMetrics):
             registry=registry,
         )
 
-        self._accepted_of: dict[str, Counter] = {}
+        self._accepted_by = _ByTenant(self.accepted, self.tenants)
 
     def count_accepted(self, tenant_id: str, messages: int) -> None:
         """SQS has them."""
-        # Looking a label's values up costs more than counting.
-        tenant = self.tenants.of(tenant_id)
-        counter = self._accepted_of.get(tenant)
-        if counter is None:
-            counter = self._accepted_of[tenant] = self.accepted.labels(tenant)
-        counter.inc(messages)
+        self._accepted_by.count(tenant_id, messages)
 
 
 class ConsumerMetrics(ServiceMetrics):
@@ -239,6 +250,12 @@ class ConsumerMetrics(ServiceMetrics):
             ["outcome"],
             registry=registry,
         )
+
+        self._stored_by = _ByTenant(self.stored, self.tenants)
+
+    def count_stored(self, tenant_id: str, messages: int) -> None:
+        """The table has them, for the first time."""
+        self._stored_by.count(tenant_id, messages)
 
     def count_call(self, operation: str, outcome: str) -> None:
         """A call to AWS was answered, or not."""

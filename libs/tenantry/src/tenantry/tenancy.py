@@ -109,8 +109,10 @@ class TokenIdentity:
             msg = "the Authorization header with a bearer token is missing"
             raise UnauthenticatedError(msg)
         token = _bearer_token(authorization)
-        await self._keys.ensure_usable()
-        tenant = await self._tenant_of(token)
+        if not self._keys.are_fresh():
+            await self._keys.ensure_usable()
+        digest = hashlib.sha256(token).digest()
+        tenant = self._verified_tenant(digest) or await self._verify(token, digest)
         # The claim was checked, so one that differs is no id that needs its own message.
         if name is not None and name != tenant.encode():
             msg = "the tenantID header names another tenant than the token"
@@ -121,14 +123,15 @@ class TokenIdentity:
         authorization, _ = _identity_headers(headers)
         return None if authorization is None else await self.tenant(headers)
 
-    async def _tenant_of(self, token: bytes) -> TenantId:
-        digest = hashlib.sha256(token).digest()
+    def _verified_tenant(self, digest: bytes) -> TenantId | None:
+        """Of a token that was verified a moment ago."""
         seen = self._verified.get(digest)
-        if seen is not None:
-            if time.time() < seen.until and self._keys.holds(seen.kid, seen.key):
-                return seen.tenant
-            del self._verified[digest]
-        return await self._verify(token, digest)
+        if seen is None:
+            return None
+        if time.time() < seen.until and self._keys.holds(seen.kid, seen.key):
+            return seen.tenant
+        del self._verified[digest]
+        return None
 
     async def _verify(self, token: bytes, digest: bytes) -> TenantId:
         try:

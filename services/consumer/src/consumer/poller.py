@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from datetime import datetime
@@ -124,6 +125,7 @@ class Poller:
                         polls_until = clock + self._settings.wait_seconds + POLL_MARGIN_SECONDS
                     if not self._polls or clock >= polls_until:
                         drain_until = clock + self._settings.drain_seconds
+                        continue  # there may be nothing to drain
                 wake_at = self._go_round()
                 await self._wait(min(wake_at, drain_until or polls_until or wake_at))
                 if heartbeat.done():
@@ -163,7 +165,12 @@ class Poller:
     def _spawn(self, coroutine: Coroutine[object, object, None], name: str) -> None:
         task = asyncio.create_task(coroutine, name=name)
         self._tasks.add(task)
-        task.add_done_callback(lambda _: self.hand.changed.set())
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        # What a task did it said before it ended: only a failure is news.
+        if not task.cancelled() and task.exception() is not None:
+            self.hand.changed.set()
 
     # Receiving
 
@@ -332,13 +339,12 @@ class Poller:
             self._metrics.blocked.labels(one).set(one == cause)
 
     def _count(self, result: BatchResult, stored_at: str) -> None:
+        at = datetime.fromisoformat(stored_at)
         for held in result.stored:
-            tenant = self._metrics.tenants.of(held.message.tenant_id)
-            self._metrics.stored.labels(tenant).inc()
-            journey = datetime.fromisoformat(stored_at) - datetime.fromisoformat(
-                held.message.accepted_at
-            )
+            journey = at - datetime.fromisoformat(held.message.accepted_at)
             self._metrics.journey_seconds.observe(max(0, journey.total_seconds()))
+        for tenant, messages in Counter(held.message.tenant_id for held in result.stored).items():
+            self._metrics.count_stored(tenant, messages)
         self._metrics.duplicates.inc(len(result.duplicates))
         self._metrics.conflicts.inc(len(result.conflicts))
         self._metrics.forwarded.inc(len(result.forwarded))
@@ -371,6 +377,8 @@ class Poller:
         spans: list[trace.Span] = []
         name = self._settings.queue_url.rsplit("/", 1)[-1]
         for held in batch:
+            if "traceparent" not in held.delivery.attributes:
+                continue
             context = extract(held.delivery.attributes)
             source = trace.get_current_span(context).get_span_context()
             if source.trace_flags.sampled:

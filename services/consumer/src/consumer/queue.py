@@ -206,6 +206,8 @@ class SqsQueue:
         deliveries: Sequence[Delivery],
         call: Callable[[Sequence[Delivery]], Awaitable[Any]],
     ) -> Settled:
+        if 0 < len(deliveries) <= SQS_BATCH_ENTRIES:
+            return await settle(self._metrics, operation, deliveries, call)
         batches = [
             deliveries[start : start + SQS_BATCH_ENTRIES]
             for start in range(0, len(deliveries), SQS_BATCH_ENTRIES)

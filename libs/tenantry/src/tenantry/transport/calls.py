@@ -99,11 +99,11 @@ class Calls:
 
     def _is_skewed(self, answer: Answer, code: str) -> bool:
         """Whether our clock is to blame; from then on AWS's is what counts."""
-        if code not in _SKEWED or "date" not in answer.headers:
+        if code not in _SKEWED:
             return False
         try:
-            theirs = parsedate_to_datetime(answer.headers["date"]).timestamp()
-        except ValueError:
+            theirs = parsedate_to_datetime(answer.headers()["date"]).timestamp()
+        except (KeyError, ValueError):
             return False
         skew = theirs - self._clock()
         if abs(skew - self.skew_seconds) < SKEW_SECONDS:
@@ -154,13 +154,14 @@ def _parsed(body: bytes) -> Any:
 
 def _error(answer: Answer) -> dict[str, Any]:
     """As botocore parses an error of a JSON protocol, with its codes of the query protocol."""
+    headers = answer.headers()
     metadata: dict[str, Any] = {
         "HTTPStatusCode": answer.status,
-        "HTTPHeaders": answer.headers,
+        "HTTPHeaders": headers,
         "RetryAttempts": 0,
     }
-    if "x-amzn-requestid" in answer.headers:
-        metadata["RequestId"] = answer.headers["x-amzn-requestid"]
+    if "x-amzn-requestid" in headers:
+        metadata["RequestId"] = headers["x-amzn-requestid"]
     try:
         body = _parsed(answer.body)
     except ValueError:
@@ -173,7 +174,7 @@ def _error(answer: Answer) -> dict[str, Any]:
         }
     code = str(body.get("__type", answer.status)).split(":", 1)[0].rsplit("#", 1)[-1]
     error: dict[str, Any] = {"Message": body.get("message", body.get("Message", ""))}
-    query_code, separator, kind = answer.headers.get("x-amzn-query-error", "").partition(";")
+    query_code, separator, kind = headers.get("x-amzn-query-error", "").partition(";")
     if separator and query_code:
         error |= {"QueryErrorCode": code, "Type": kind}
         code = query_code

@@ -30,11 +30,19 @@ _FIRST_OF_FINAL: Final = 200
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A response. Names of headers are in lower case; of one sent twice the last counts."""
+    """A response, its headers as they were sent."""
 
     status: int
-    headers: dict[str, str]
+    raw_headers: list[tuple[bytes, bytes]]
     body: bytes
+
+    def headers(self) -> dict[str, str]:
+        """By names in lower case; of one that was sent twice the last."""
+        # Made when asked for: an answer that is good is not asked.
+        return {
+            name.decode("latin-1").lower(): value.decode("latin-1")
+            for name, value in self.raw_headers
+        }
 
 
 class Connections:
@@ -180,7 +188,7 @@ class _Connection(asyncio.Protocol):
         answer: asyncio.Future[Answer] = loop.create_future()
         self._answer = answer
         self._parser = httptools.HttpResponseParser(self)
-        self._headers: dict[str, str] = {}
+        self._headers: list[tuple[bytes, bytes]] = []
         self._body: list[bytes] = []
         timer = loop.call_later(seconds, self._time_out)
         try:
@@ -221,7 +229,7 @@ class _Connection(asyncio.Protocol):
     # The parser's callbacks
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._headers[name.decode("latin-1").lower()] = value.decode("latin-1")
+        self._headers.append((name, value))
 
     def on_body(self, body: bytes) -> None:
         self._body.append(body)
@@ -229,7 +237,7 @@ class _Connection(asyncio.Protocol):
     def on_message_complete(self) -> None:
         status = self._parser.get_status_code()
         if status < _FIRST_OF_FINAL:
-            self._headers = {}
+            self._headers = []
             return
         if not self._parser.should_keep_alive():
             self.is_usable = False
