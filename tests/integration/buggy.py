@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import Any, NoReturn
-
-from starlette.requests import Request
+from typing import NoReturn
 
 import consumer.api
 import consumer.app
@@ -19,8 +17,10 @@ import producer.api
 import producer.app
 import producer.settings
 from consumer.repository import DynamoMessageRepository, Inserted, MessageRepository, Row
+from producer.hot import Answer, Incoming
 from tenantry.aws import Aws
 from tenantry.serving import main
+from tenantry.tenant_id import TenantId
 
 
 def quote(*values: object) -> NoReturn:
@@ -30,10 +30,8 @@ def quote(*values: object) -> NoReturn:
     raise error
 
 
-async def accept(
-    _: object, placement: object, messages: object, request: Request, *__: Any
-) -> Any:
-    quote(messages, request.headers)
+async def post_message(api: producer.api.Api, incoming: Incoming) -> Answer:
+    quote(incoming.headers, await incoming.body(TenantId("acme"), api.intake))
 
 
 class BuggyRepository(DynamoMessageRepository):
@@ -59,7 +57,7 @@ async def run(settings: consumer.settings.Settings) -> None:
 
 if __name__ == "__main__":
     if sys.argv[1] == "producer":
-        producer.api.Api._accept = accept  # type: ignore[assignment,method-assign]
+        producer.api.Api.post_message = post_message  # type: ignore[assignment,method-assign]
         main("producer", producer.settings.Settings, producer.app.run)
     else:
         consumer.api._json = quote  # type: ignore[assignment]
