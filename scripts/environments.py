@@ -145,7 +145,7 @@ ENVIRONMENTS: Final = {
                 ROOT / "loadtests",
                 ROOT / "benchmarks",
             ),
-            megabytes=900,
+            megabytes=1_200,
             seconds=60,
         ),
         Environment(
