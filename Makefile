@@ -5,7 +5,8 @@
 PYTHON ?= python3
 python := .venv/bin/python
 .DEFAULT_GOAL := help
-.PHONY: help check format test test-faults test-engines demo up token lock goldens clean dev engine
+.PHONY: help check format test test-faults test-engines demo up token loadtest bench bench-full scale \
+  lock goldens clean dev engine
 
 help: ## This list | - | -
 	@awk -F' *## *|[:|] *' '/^[a-z-]+:.*##/ {n = split($$0, part, / *(##|\|) */); \
@@ -37,6 +38,18 @@ up: dev engine ## All tiers on this machine, until Ctrl-C | Python 3.11+ | 5 s
 token: dev ## A token of a tenant of what runs: TENANT=acme | `make up` or demo | -
 	$(if $(TENANT),,$(error name a tenant: make token TENANT=acme))
 	@exec $(python) -m tenantry_local token "$$TENANT"
+
+loadtest: dev engine ## Load with a report; SHAPE=noisy and others, HOST=… for another | Python 3.11+ | 2 min
+	@exec $(python) -m tenantry_loadtests $(ARGS)
+
+bench: dev engine ## CPU, AWS calls and latency a message, beside their baselines | Python 3.11+ | 8 min
+	@exec $(python) -m tenantry_benchmarks $(ARGS)
+
+bench-full: dev engine ## All figures: throughput, memory, noisy neighbours too | Python 3.11+, Node | 40 min
+	@exec $(python) -m tenantry_benchmarks --full $(ARGS)
+
+scale: dev ## Write the tables of docs/scale.md from its models | Python 3.11+ | 5 s
+	@$(python) -m tenantry_benchmarks.scale --write docs/scale.md
 
 lock: ## Resolve anew and write requirements/*.txt | uv | 10 s
 	@scripts/lock.sh

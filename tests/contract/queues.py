@@ -113,7 +113,8 @@ class MemoryQueues(Queues):
 
     async def contents(self, url: str) -> list[Sent]:
         return [
-            Sent(one.body.decode(), one.attributes, one.group_id) for one in self.sqs.visible(url)
+            Sent(one.body.decode(), one.attributes or {}, one.group_id)
+            for one in self.sqs.visible(url)
         ]
 
     async def depth(self, url: str) -> tuple[int, int]:

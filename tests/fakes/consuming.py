@@ -15,13 +15,14 @@ from consumer.poller import Poller
 from consumer.queue import Delivery, Queue, Settled
 from consumer.settings import Settings
 from fakes.deliveries import a_message
-from fakes.queue import FakeSqs, QueuedMessage
+from fakes.queue import FakeSqs
 from fakes.registry import MemoryRegistry, a_placement
 from fakes.repository import FakeRepository
 from tenantry.contract import Message, decode
 from tenantry.health import Health
 from tenantry.metrics import ConsumerMetrics
 from tenantry.registry import PlacementCache
+from tenantry_local import sqs_standin
 
 URL: Final = "http://sqs.example/000000000000/dev-pool-1-messages"
 DEAD_LETTERS: Final = URL + "-dead-letters"
@@ -113,7 +114,7 @@ class Consuming:
         return messages
 
     @property
-    def left(self) -> list[QueuedMessage]:
+    def left(self) -> list[sqs_standin.Message]:
         """What the queue holds, in flight or not."""
         return self.sqs.state(URL).messages
 

@@ -12,7 +12,14 @@ from typing import Any
 
 from botocore.exceptions import ClientError, EndpointConnectionError, ReadTimeoutError
 
-from fakes.queue import LOST_ANSWER, SENDER_FAULTS, CallFailedError, FakeSqs, message_bytes
+from fakes.queue import (
+    LOST_ANSWER,
+    SENDER_FAULTS,
+    CallFailedError,
+    FakeSqs,
+    entry_bytes,
+    wire_entry,
+)
 from producer.publisher import Outgoing, Publisher
 from tenantry.errors import (
     InvalidMessageError,
@@ -82,7 +89,7 @@ class FakePublisher(Publisher):
     async def _one(self, queue_url: str, message: Outgoing) -> TenantryError | None:
         outcome = self.outcome(message)
         if outcome is None and self._sqs is not None:
-            entry = message.body.encode(), message.attributes, message.group_id
+            entry = wire_entry(message.body, message.attributes, message.group_id)
             try:
                 (verdict,) = await self._sqs.send_batch("send", queue_url, [entry])
             except CallFailedError as error:
@@ -115,7 +122,7 @@ class SendCall:
     @property
     def bytes(self) -> int:
         """What SQS counts of it."""
-        return sum(message_bytes(*_entry(entry)[:2]) for entry in self.entries)
+        return sum(entry_bytes(entry) for entry in self.entries)
 
 
 @dataclass(slots=True)
@@ -194,9 +201,7 @@ class FakeSqsClient:
         verdicts: Sequence[str | None] = [None] * len(entries)
         if self._sqs is not None:
             try:
-                verdicts = await self._sqs.send_batch(
-                    "send", call.queue_url, [_entry(entry) for entry in entries]
-                )
+                verdicts = await self._sqs.send_batch("send", call.queue_url, entries)
             except CallFailedError as error:
                 raise _as_botocore_does(str(error), self._sqs, call.queue_url) from error
         return answer(
@@ -228,11 +233,3 @@ def _as_botocore_does(code: str, sqs: FakeSqs, queue_url: str) -> Exception:
     if code == LOST_ANSWER:
         return ReadTimeoutError(endpoint_url=queue_url)
     return client_error(code, 503 if code == "ServiceUnavailable" else 400)
-
-
-def _entry(entry: Any) -> tuple[bytes, dict[str, str], str | None]:
-    attributes = {
-        name: value["StringValue"] for name, value in entry.get("MessageAttributes", {}).items()
-    }
-    body = entry["MessageBody"].encode("utf-8", "surrogatepass")
-    return body, attributes, entry.get("MessageGroupId")

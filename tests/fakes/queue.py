@@ -1,44 +1,33 @@
-"""SQS in memory: standard queues that keep the promises of SQS, and break where it may.
+"""SQS in memory: the stand-in's queues, with faults, and with time for the caller to turn.
 
 `FakeSqs` is the engine. Its `queue` and `forwarder` are the consumer's ports on it; it is also
-what `fakes.publisher` sends to. Time is the caller's: with a `Clock`, nothing becomes visible
-and no long poll ends until `FakeSqs.advance` says so.
+what `fakes.publisher` sends to. Its queues are `tenantry_local.sqs_standin`'s. Time is the
+caller's: with a `Clock`, nothing becomes visible and no long poll ends until `FakeSqs.advance`
+says so.
 """
 
 from __future__ import annotations
 
 import asyncio
-import random
-import re
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from itertools import count
-from typing import Final, Literal
+from dataclasses import dataclass
+from typing import Any, Final, Literal
 
 from consumer.queue import Delivery, Forwarder, Queue, QueueUnavailableError, Settled
 from fakes.clock import Clock
 from tenantry.contract import utf8_bytes
-from tenantry.limits import (
-    DEFAULT_MAX_MESSAGE_BYTES,
-    SQS_BATCH_BYTES,
-    SQS_BATCH_ENTRIES,
-    SQS_MAX_VISIBILITY_SECONDS,
-)
+from tenantry.limits import DEFAULT_MAX_MESSAGE_BYTES, SQS_BATCH_BYTES, SQS_BATCH_ENTRIES
+from tenantry_local.sqs_messages_standin import parse
+from tenantry_local.sqs_requests_standin import RefusedEntryError, check
+from tenantry_local.sqs_standin import Message, QueueState, Refusal
 
 #: The calls of the ports, and `send`, which is the producer's.
 Operation = Literal["receive", "delete", "set_visibility", "forward", "send"]
 
-#: In which order a receive takes what is visible. `fair` as documented for fair queues: of the
-#: groups the one with the least in flight. `shuffled`: a standard queue promises no order.
-Order = Literal["sent", "fair", "shuffled"]
-
 #: What became of one entry of a batch: None if it was done, else SQS's code.
 Verdict = str | None
-
-#: SQS takes what XML 1.0 takes.
-_TAKEN: Final = re.compile("[\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]*")
 
 #: Codes whose entries SQS marks as the sender's fault, so that they are never tried again.
 SENDER_FAULTS: Final = frozenset(
@@ -46,9 +35,10 @@ SENDER_FAULTS: Final = frozenset(
 )
 #: The code of a call that took effect and whose answer never came.
 LOST_ANSWER: Final = "RequestTimeout"
-_LOST: Final = frozenset({"ReceiptHandleIsInvalid", "InvalidParameterValue", "MessageNotInflight"})
-_MOST_ATTRIBUTES: Final = 10
-_ATTRIBUTE_NAME: Final = re.compile(r"[A-Za-z0-9_.-]{1,256}")
+_LOST: Final = frozenset(
+    {"ReceiptHandleIsInvalid", "InvalidParameterValue"}
+    | {"AWS.SimpleQueueService.MessageNotInflight"}
+)
 
 
 def _monotonic() -> float:
@@ -59,41 +49,19 @@ class CallFailedError(Exception):
     """A whole call fails; the text is SQS's code."""
 
 
-@dataclass(slots=True, eq=False)
-class QueuedMessage:
-    """A message of a queue, for tests to look at.
-
-    Attributes:
-        visible_at: Of the engine's clock.
-        handle: Of its last receive; the earlier ones are stale.
-    """
-
-    body: bytes
-    attributes: dict[str, str] = field(default_factory=dict)
-    group_id: str | None = None
-    sent_at: float = 0.0
-    visible_at: float = 0.0
-    received_at: float = 0.0
-    receive_count: int = 0
-    handle: str | None = None
-
-
-@dataclass(slots=True, eq=False)
-class QueueState:
+class FakeQueueState(QueueState):
     """One queue: its attributes, and what it holds."""
 
-    url: str
-    visibility_seconds: float = 30.0
-    max_receive_count: int | None = None
-    dead_letter_url: str | None = None
-    max_message_bytes: int = DEFAULT_MAX_MESSAGE_BYTES
-    messages: list[QueuedMessage] = field(default_factory=list)
-    #: Of messages that were deleted: deleting again is no error.
-    deleted_handles: set[str] = field(default_factory=set)
+    max_message_bytes = DEFAULT_MAX_MESSAGE_BYTES
+
+    @property
+    def messages(self) -> list[Message]:
+        """What it holds, visible or not, in the order in which it was sent."""
+        return sorted((*self.all_visible(), *self.all_hidden()), key=lambda one: one.number)
 
     @property
     def bodies(self) -> list[bytes]:
-        """What it holds, visible or not, as it was sent."""
+        """The same, as it was sent."""
         return [message.body for message in self.messages]
 
 
@@ -121,7 +89,7 @@ class _Ghost:
     url: str
     until: float
     most: int
-    visibility_seconds: float
+    visibility_seconds: float | None
 
 
 class FakeSqs:
@@ -140,24 +108,17 @@ class FakeSqs:
         down: Nothing answers.
     """
 
-    def __init__(
-        self,
-        clock: Callable[[], float] = _monotonic,
-        *,
-        order: Order = "sent",
-        seed: int = 0,
-    ) -> None:
+    def __init__(self, clock: Callable[[], float] = _monotonic) -> None:
         self.clock = clock
         self.calls: list[Call] = []
         self.down = False
-        self._order: Order = order
-        self._random = random.Random(seed)
-        self._queues: dict[str, QueueState] = {}
+        # Queues know one time, deliveries when they were sent by the calendar.
+        self._epoch = time.time() - clock()
+        self._queues: dict[str, FakeQueueState] = {}
         self._failures: dict[Operation, list[_Failure]] = {}
         self._refusals: dict[Operation, Callable[[bytes], Verdict]] = {}
         self._gates: dict[Operation, asyncio.Event] = {}
         self._ghosts: list[_Ghost] = []
-        self._numbers = count(1)
         self._changed = asyncio.Condition()
         self._waiting: Counter[str] = Counter()
 
@@ -167,25 +128,24 @@ class FakeSqs:
         self,
         url: str,
         *,
-        visibility_seconds: float = 30.0,
         dead_letter_url: str | None = None,
         max_receive_count: int | None = None,
         max_message_bytes: int = DEFAULT_MAX_MESSAGE_BYTES,
-    ) -> QueueState:
+    ) -> FakeQueueState:
         """Make a queue, and its dead-letter queue if there is none."""
         if dead_letter_url is not None and dead_letter_url not in self._queues:
             self.create(dead_letter_url, max_message_bytes=max_message_bytes)
-        state = QueueState(
-            url, visibility_seconds, max_receive_count, dead_letter_url, max_message_bytes
-        )
-        self._queues[url] = state
+        state = self._queues[url] = FakeQueueState(url)
+        state.max_message_bytes = max_message_bytes
+        state.max_receive_count = max_receive_count
+        state.dead_letters = None if dead_letter_url is None else self._queues[dead_letter_url]
         return state
 
     def remove(self, url: str) -> None:
         """Delete a queue with what it holds."""
-        del self._queues[url]
+        self._queues.pop(url).is_deleted = True
 
-    def state(self, url: str) -> QueueState:
+    def state(self, url: str) -> FakeQueueState:
         """A queue as it stands now."""
         return self._queues[url]
 
@@ -197,15 +157,15 @@ class FakeSqs:
         """The consumer's port for sending on."""
         return FakeForwarder(self)
 
-    def visible(self, url: str) -> list[QueuedMessage]:
+    def visible(self, url: str) -> list[Message]:
         """What a receive could bring now."""
-        now = self.clock()
-        return [one for one in self._queues[url].messages if one.visible_at <= now]
+        self._queues[url].settle(self.clock())
+        return self._queues[url].all_visible()
 
-    def in_flight(self, url: str) -> list[QueuedMessage]:
+    def in_flight(self, url: str) -> list[Message]:
         """What is received, and neither deleted nor visible again."""
-        now = self.clock()
-        return [one for one in self._queues[url].messages if one.visible_at > now]
+        self._queues[url].settle(self.clock())
+        return self._queues[url].all_hidden()
 
     def polls(self, url: str) -> int:
         """Long polls that wait for a message now."""
@@ -228,11 +188,12 @@ class FakeSqs:
         *,
         attributes: Mapping[str, str] | None = None,
         group_id: str | None = None,
-        receive_count: int = 0,
-    ) -> QueuedMessage:
+    ) -> Message:
         """Put a message there, without a call."""
         raw = body.encode("utf-8", "surrogatepass") if isinstance(body, str) else body
-        return (await self._put(url, [(raw, attributes or {}, group_id, receive_count)]))[0]
+        message = Message(raw, dict(attributes or {}), group_id)
+        await self._put(url, [message])
+        return message
 
     def fail(self, operation: Operation, times: int = 1, code: str = "ServiceUnavailable") -> None:
         """The next calls fail whole and change nothing."""
@@ -259,8 +220,8 @@ class FakeSqs:
 
     async def receive(
         self, url: str, most: int, *, wait_seconds: float, visibility_seconds: float | None = None
-    ) -> list[tuple[str, QueuedMessage]]:
-        """ReceiveMessage: the handle of each message, and the message as it stands then.
+    ) -> list[Delivery]:
+        """ReceiveMessage.
 
         Raises:
             CallFailedError: Nothing was received.
@@ -269,50 +230,28 @@ class FakeSqs:
             raise CallFailedError("InvalidParameterValue")
         lost = await self._begin(Call("receive", url, 0))
         until = self.clock() + wait_seconds
-        hidden = self._state(url).visibility_seconds
-        hidden = hidden if visibility_seconds is None else visibility_seconds
         self._waiting[url] += 1
         try:
-            while not (taken := self._take(url, most, hidden)):
+            while not (taken := self._take(url, most, visibility_seconds)):
                 if self.clock() >= until:
                     break
                 await self._wait(url, until)
         except asyncio.CancelledError:
-            self._ghosts.append(_Ghost(url, until, most, hidden))
+            self._ghosts.append(_Ghost(url, until, most, visibility_seconds))
             raise
         finally:
             self._waiting[url] -= 1
         if lost is not None:
             raise CallFailedError(lost.code)
-        return taken
+        return [self._delivery(one) for one in taken]
 
     async def delete(self, url: str, handles: Sequence[str]) -> list[Verdict]:
         """DeleteMessageBatch, an outcome for each handle.
 
-        A handle that is not of the message's last receive deletes nothing. SQS itself does not
-        always say so.
-
         Raises:
             CallFailedError: None was deleted, or that is not known.
         """
-        lost = await self._begin(Call("delete", url, len(handles)))
-        state = self._state(url)
-        _check_batch(len(handles))
-        verdicts: list[Verdict] = []
-        for handle in handles:
-            message = _by_handle(state, handle)
-            if message is None:
-                known = handle in state.deleted_handles
-                verdicts.append(None if known else "ReceiptHandleIsInvalid")
-                continue
-            verdict = self._refused("delete", message.body)
-            if verdict is None:
-                state.messages.remove(message)
-                state.deleted_handles.add(handle)
-            verdicts.append(verdict)
-        if lost is not None:
-            raise CallFailedError(lost.code)
-        return verdicts
+        return await self._settle("delete", url, handles, QueueState.delete)
 
     async def set_visibility(
         self, url: str, handles: Sequence[str], seconds: float
@@ -322,60 +261,44 @@ class FakeSqs:
         Raises:
             CallFailedError: None was changed, or that is not known.
         """
-        lost = await self._begin(Call("set_visibility", url, len(handles)))
-        state = self._state(url)
-        _check_batch(len(handles))
-        now = self.clock()
-        verdicts: list[Verdict] = []
-        for handle in handles:
-            message = _by_handle(state, handle)
-            if message is None:
-                known = handle in state.deleted_handles
-                verdicts.append("InvalidParameterValue" if known else "ReceiptHandleIsInvalid")
-            elif message.visible_at <= now:
-                verdicts.append("MessageNotInflight")
-            elif now + seconds - message.received_at > SQS_MAX_VISIBILITY_SECONDS:
-                verdicts.append("InvalidParameterValue")
-            else:
-                verdict = self._refused("set_visibility", message.body)
-                if verdict is None:
-                    message.visible_at = now + seconds
-                verdicts.append(verdict)
-        await self._notify()
-        if lost is not None:
-            raise CallFailedError(lost.code)
-        return verdicts
+        return await self._settle(
+            "set_visibility",
+            url,
+            handles,
+            lambda state, handle, now: state.set_visibility(handle, seconds, now),
+        )
 
     async def send_batch(
-        self,
-        operation: Literal["send", "forward"],
-        url: str,
-        entries: Sequence[tuple[bytes, Mapping[str, str], str | None]],
+        self, operation: Literal["send", "forward"], url: str, entries: Sequence[Any]
     ) -> list[Verdict]:
-        """SendMessageBatch, an outcome for each body with its attributes and its group.
+        """SendMessageBatch, an outcome for each entry, which is as botocore's.
 
         Raises:
             CallFailedError: None was sent, or that is not known.
         """
-        sizes = [message_bytes(body, attributes) for body, attributes, _ in entries]
+        sizes = [entry_bytes(entry) for entry in entries]
         lost = await self._begin(Call(operation, url, len(entries), sum(sizes)))
         state = self._state(url)
         _check_batch(len(entries))
         if sum(sizes) > SQS_BATCH_BYTES:
             raise CallFailedError("BatchRequestTooLong")
         verdicts: list[Verdict] = []
-        for (body, attributes, _), size in zip(entries, sizes, strict=True):
-            verdict = self._refused(operation, body)
-            if not body or size > state.max_message_bytes or not _are_attributes(attributes):
-                verdict = "InvalidParameterValue"
-            elif not _TAKEN.fullmatch(body.decode("utf-8", "surrogatepass")):
-                verdict = "InvalidMessageContents"
+        taken: list[Message] = []
+        for entry in entries:
+            verdict = self._refused(
+                operation, entry["MessageBody"].encode("utf-8", "surrogatepass")
+            )
+            try:
+                message, size = parse(entry, "")
+            except RefusedEntryError as error:
+                verdict = error.code
+            else:
+                if size > state.max_message_bytes:
+                    verdict = "InvalidParameterValue"
+                message.body = message.body.encode()
+                message.attributes = plain_attributes(entry)
+                taken += [message] * (verdict is None)
             verdicts.append(verdict)
-        taken = [
-            (*entry, 0)
-            for entry, verdict in zip(entries, verdicts, strict=True)
-            if verdict is None
-        ]
         await self._put(url, taken)
         if lost is not None:
             raise CallFailedError(lost.code)
@@ -405,67 +328,58 @@ class FakeSqs:
         refusal = self._refusals.get(operation)
         return None if refusal is None else refusal(body)
 
-    def _state(self, url: str) -> QueueState:
+    def _state(self, url: str) -> FakeQueueState:
         if url not in self._queues:
             raise CallFailedError("AWS.SimpleQueueService.NonExistentQueue")
         return self._queues[url]
 
-    async def _put(
-        self, url: str, entries: Sequence[tuple[bytes, Mapping[str, str], str | None, int]]
-    ) -> list[QueuedMessage]:
+    async def _settle(
+        self,
+        operation: Literal["delete", "set_visibility"],
+        url: str,
+        handles: Sequence[str],
+        do: Callable[[FakeQueueState, str, float], Refusal],
+    ) -> list[Verdict]:
+        lost = await self._begin(Call(operation, url, len(handles)))
+        state = self._state(url)
+        _check_batch(len(handles))
+        verdicts: list[Verdict] = []
+        for handle in handles:
+            message = state.find(handle)
+            verdict = None if message is None else self._refused(operation, message.body)
+            if verdict is None:
+                try:
+                    check(do(state, handle, self.clock()))
+                except RefusedEntryError as error:
+                    verdict = error.code
+            verdicts.append(verdict)
+        await self._notify()
+        if lost is not None:
+            raise CallFailedError(lost.code)
+        return verdicts
+
+    async def _put(self, url: str, messages: Sequence[Message]) -> None:
         now = self.clock()
-        messages = [
-            QueuedMessage(
-                body,
-                dict(attributes),
-                group_id,
-                sent_at=int(time.time() * 1_000) / 1_000,
-                visible_at=now,
-                receive_count=receive_count,
-            )
-            for body, attributes, group_id, receive_count in entries
-        ]
-        self._queues[url].messages.extend(messages)
+        for message in messages:
+            self._queues[url].send(message, now)
         for ghost in [one for one in self._ghosts if one.url == url]:
             if ghost.until > now and self._take(url, ghost.most, ghost.visibility_seconds):
                 self._ghosts.remove(ghost)
         await self._notify()
-        return messages
 
-    def _take(self, url: str, most: int, hidden: float) -> list[tuple[str, QueuedMessage]]:
-        state, now = self._state(url), self.clock()
-        taken: list[tuple[str, QueuedMessage]] = []
-        while len(taken) < most and (message := self._next(state)) is not None:
-            if (
-                state.max_receive_count is not None
-                and state.dead_letter_url is not None
-                and message.receive_count >= state.max_receive_count
-            ):
-                # It keeps its age: on a standard queue a dead letter is as old as it was.
-                state.messages.remove(message)
-                self._state(state.dead_letter_url).messages.append(message)
-                continue
-            message.receive_count += 1
-            message.received_at = now
-            message.visible_at = now + hidden
-            message.handle = f"handle-{next(self._numbers)}"
-            taken.append((message.handle, message))
-            if hidden <= 0:
-                break  # it is visible at once, and would be taken for ever
-        return taken
+    def _take(self, url: str, most: int, hidden: float | None) -> list[Message]:
+        return self._state(url).receive(most, self.clock(), visibility_seconds=hidden)
 
-    def _next(self, state: QueueState) -> QueuedMessage | None:
-        ready = self.visible(state.url)
-        if not ready:
-            return None
-        match self._order:
-            case "sent":
-                return ready[0]
-            case "shuffled":
-                return self._random.choice(ready)
-            case "fair":
-                busy = Counter(one.group_id for one in self.in_flight(state.url))
-                return min(ready, key=lambda one: busy[one.group_id])
+    def _delivery(self, message: Message) -> Delivery:
+        assert message.handle is not None
+        return Delivery(
+            receipt_handle=message.handle,
+            body=message.body,
+            attributes=dict(message.attributes or {}),
+            receive_count=message.receive_count,
+            sent_at=int((message.sent_at + self._epoch) * 1_000) / 1_000,
+            received_at=message.received_at,
+        )
 
     async def _notify(self) -> None:
         async with self._changed:
@@ -475,9 +389,8 @@ class FakeSqs:
         """Until something changed, or time alone may have."""
         timeout: float | None = None
         if not isinstance(self.clock, Clock):
-            now = self.clock()
-            next_visible = [one.visible_at for one in self._state(url).messages]
-            timeout = max(0.0, min([until, *next_visible]) - now)
+            change = self._state(url).next_change()
+            timeout = max(0.0, min(until, until if change is None else change) - self.clock())
         try:
             async with asyncio.timeout(timeout), self._changed:
                 await self._changed.wait()
@@ -495,7 +408,7 @@ class FakeQueue(Queue):
 
     async def receive(self, most: int, *, wait_seconds: int) -> list[Delivery]:
         try:
-            taken = await self.sqs.receive(
+            return await self.sqs.receive(
                 self.url,
                 most,
                 wait_seconds=wait_seconds,
@@ -503,17 +416,6 @@ class FakeQueue(Queue):
             )
         except CallFailedError as error:
             raise QueueUnavailableError(str(error)) from error
-        return [
-            Delivery(
-                receipt_handle=handle,
-                body=message.body,
-                attributes=dict(message.attributes),
-                receive_count=message.receive_count,
-                sent_at=message.sent_at,
-                received_at=message.received_at,
-            )
-            for handle, message in taken
-        ]
 
     async def delete(self, deliveries: Sequence[Delivery]) -> Settled:
         async def call(handles: Sequence[str]) -> list[Verdict]:
@@ -553,7 +455,7 @@ class FakeForwarder(Forwarder):
     ) -> Settled:
         parts = []
         for batch in _packed(deliveries):
-            entries = [(one.body, one.attributes, group_id) for one in batch]
+            entries = [wire_entry(one.body.decode(), one.attributes, group_id) for one in batch]
             try:
                 verdicts = await self.sqs.send_batch("forward", queue_url, entries)
             except CallFailedError:
@@ -562,16 +464,28 @@ class FakeForwarder(Forwarder):
         return _together(parts)
 
 
-def message_bytes(body: bytes, attributes: Mapping[str, str]) -> int:
-    """What SQS counts of a message: body, and name, type and value of each attribute."""
-    return len(body) + sum(
+def wire_entry(body: str, attributes: Mapping[str, str], group_id: str | None) -> dict[str, Any]:
+    """An entry of SendMessageBatch, but for its id."""
+    entry: dict[str, Any] = {"MessageBody": body}
+    if group_id is not None:
+        entry["MessageGroupId"] = group_id
+    entry["MessageAttributes"] = {
+        name: {"DataType": "String", "StringValue": value} for name, value in attributes.items()
+    }
+    return entry
+
+
+def plain_attributes(entry: Mapping[str, Any]) -> dict[str, str]:
+    """The attributes of an entry as a delivery has them."""
+    attributes = entry.get("MessageAttributes", {})
+    return {name: value["StringValue"] for name, value in attributes.items()}
+
+
+def entry_bytes(entry: Mapping[str, Any]) -> int:
+    """What SQS counts of an entry: body, and name, type and value of each attribute."""
+    attributes = plain_attributes(entry)
+    return utf8_bytes(entry["MessageBody"]) + sum(
         utf8_bytes(name) + len("String") + utf8_bytes(value) for name, value in attributes.items()
-    )
-
-
-def _are_attributes(attributes: Mapping[str, str]) -> bool:
-    return len(attributes) <= _MOST_ATTRIBUTES and all(
-        _ATTRIBUTE_NAME.fullmatch(name) and value for name, value in attributes.items()
     )
 
 
@@ -579,7 +493,7 @@ def _packed(deliveries: Sequence[Delivery]) -> list[list[Delivery]]:
     batches: list[list[Delivery]] = [[]]
     size = 0
     for one in deliveries:
-        own = message_bytes(one.body, one.attributes)
+        own = entry_bytes(wire_entry(one.body.decode(), one.attributes, None))
         if batches[-1] and (len(batches[-1]) == SQS_BATCH_ENTRIES or size + own > SQS_BATCH_BYTES):
             batches.append([])
             size = 0
@@ -593,10 +507,6 @@ def _check_batch(entries: int) -> None:
         raise CallFailedError("AWS.SimpleQueueService.EmptyBatchRequest")
     if entries > SQS_BATCH_ENTRIES:
         raise CallFailedError("AWS.SimpleQueueService.TooManyEntriesInBatchRequest")
-
-
-def _by_handle(state: QueueState, handle: str) -> QueuedMessage | None:
-    return next((one for one in state.messages if one.handle == handle), None)
 
 
 def _settled(

@@ -120,6 +120,20 @@ async def test_an_idle_consumer_makes_one_receive_a_wait_and_nothing_else(
     assert consuming.queue.most_polls == 1
 
 
+async def test_a_trickle_after_a_rush_is_received_by_one_poll(consuming: Consuming) -> None:
+    """Polls used to stay open until one came back empty, and each brought a message or two."""
+    await consuming.send_many(1_000)
+    await until(lambda: not consuming.left, seconds=60)
+    assert consuming.queue.most_polls == consuming.settings.polls
+
+    for _ in range(10):
+        await consuming.send_many(1)
+        await until(lambda: not consuming.left)
+        await pass_time(0.5)
+
+    assert consuming.queue.polls == 1
+
+
 async def test_polls_go_up_with_demand_and_back_to_one(consuming: Consuming) -> None:
     """As many as the settings allow while there is a backlog; soon one when there is none."""
     await consuming.send_many(1_000)

@@ -5,15 +5,18 @@ The calls of the hot path take a leaner way than botocore's where that can be ha
 
 from __future__ import annotations
 
+import os
 import ssl
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import aioboto3
 import structlog
 from aiobotocore.config import AioConfig
+from aiobotocore.httpsession import AIOHTTPSession
 from aiobotocore.session import AioSession
+from botocore.exceptions import BotoCoreError, ClientError
 from botocore.httpsession import get_cert_path
 from botocore.utils import get_environ_proxies
 
@@ -36,7 +39,8 @@ READ_SECONDS = 5.0
 ATTEMPTS = 3
 #: Connections to one service; every caller bounds its calls in flight below this.
 CONNECTIONS = 64
-
+#: What stands in a path as it is.
+_IN_PATHS = "/%:@!$&'()*+,;=~"
 
 CallsT = TypeVar("CallsT", bound=Calls)
 
@@ -66,26 +70,36 @@ class Aws:
 
     async def sqs_calls(self, client: SQSClient) -> SQSClient | SqsCalls:
         """What sends, receives, deletes and hides messages, to where this client would."""
-        return await self._lean(client, SqsCalls) or client
+        return await self._lean(client, SqsCalls, "SendMessageBatch") or client
 
     async def dynamodb_calls(self, client: DynamoDBClient) -> DynamoDBClient | DynamoCalls:
         """What writes items, to where this client would."""
-        return await self._lean(client, DynamoCalls) or client
+        return await self._lean(client, DynamoCalls, "BatchExecuteStatement") or client
 
-    async def _lean(self, client: Any, calls: type[CallsT]) -> CallsT | None:
+    async def _lean(self, client: Any, calls: type[CallsT], operation: str) -> CallsT | None:
         """None where calls are to go through botocore."""
-        url: str = client.meta.endpoint_url
         if self._transport == "botocore":
             return None
-        if get_environ_proxies(url).get(urlsplit(url).scheme):
+        try:
+            url = await _destination(client, operation)
+        except (BotoCoreError, ClientError) as error:
+            log.warning("transport.botocore", reason=f"no endpoint yet: {type(error).__name__}")
+            return None
+        parts = urlsplit(url)
+        if get_environ_proxies(url).get(parts.scheme):
             log.warning("transport.botocore", reason="a proxy is set in the environment")
             return None
+        if parts.query or parts.username or parts.path != quote(parts.path, safe=_IN_PATHS):
+            log.warning("transport.botocore", reason="the endpoint is not only host and path")
+            return None
+        ca_bundle = self._botocore.get_config_variable("ca_bundle")
         return lean_calls(
             self._stack,
             client,
             calls,
+            url=url,
             credentials=await self._botocore.get_credentials(),
-            ca_bundle=self._botocore.get_config_variable("ca_bundle"),
+            ca_bundle=ca_bundle or os.environ.get("REQUESTS_CA_BUNDLE"),
         )
 
     async def sts(self) -> STSClient:
@@ -100,26 +114,29 @@ def lean_calls(
     client: Any,
     calls: type[CallsT],
     *,
+    url: str | None = None,
     credentials: AioCredentials | None,
     ca_bundle: str | None,
 ) -> CallsT:
-    """Calls to the endpoint of a client of botocore's, until the stack ends.
+    """Calls to where a client of botocore's would send them, until the stack ends.
 
     Args:
         stack: Closes the connections.
-        client: Whose endpoint, region, service and time-out it is. Nothing is tried again.
+        client: Whose region, service and time-out it is. Nothing is tried again.
         calls: The class of the calls.
+        url: The endpoint, if it is not the client's.
         credentials: What signs; they refresh themselves.
         ca_bundle: A file of certificates to trust instead of botocore's.
     """
     meta = client.meta
-    url = urlsplit(meta.endpoint_url)
+    url = url or str(meta.endpoint_url)
+    parts = urlsplit(url)
     tls: ssl.SSLContext | None = None
-    if url.scheme == "https":
+    if parts.scheme == "https":
         tls = ssl.create_default_context(cafile=ca_bundle or get_cert_path(verify=True))
     default_port = 443 if tls else 80
-    port = url.port or default_port
-    host = str(url.hostname)
+    port = parts.port or default_port
+    host = str(parts.hostname)
 
     async def frozen() -> Credentials | None:
         if credentials is None:
@@ -127,7 +144,7 @@ def lean_calls(
         return await credentials.get_frozen_credentials()  # type: ignore[return-value]
 
     connections = Connections(
-        meta.endpoint_url,
+        url,
         host=host,
         port=port,
         tls=tls,
@@ -143,7 +160,7 @@ def lean_calls(
     return calls(
         Endpoint(
             host=bracketed if port == default_port else f"{bracketed}:{port}",
-            path=url.path or "/",
+            path=parts.path or "/",
             region=meta.region_name,
             service=model.signing_name,
             headers=tuple(headers),
@@ -155,12 +172,30 @@ def lean_calls(
     )
 
 
+async def _destination(client: Any, operation: str) -> str:
+    """Where a client sends an operation, which is not always what it calls its endpoint."""
+    model = client.meta.service_model.operation_model(operation)
+    url, _, _ = await client._resolve_endpoint_ruleset(model, {}, {})  # noqa: SLF001 - no other
+    return str(url)
+
+
+class _Session(AIOHTTPSession):
+    """aiobotocore's, which takes a certificate of any host, and looks whose it is."""
+
+    def _get_ssl_context(self) -> ssl.SSLContext:
+        # The stubs do not know it.
+        context: ssl.SSLContext = super()._get_ssl_context()  # type: ignore[misc]
+        context.check_hostname = True
+        return context
+
+
 def config(read_seconds: float, attempts: int) -> AioConfig:
     """A client's configuration; `attempts` counts the first call."""
     return AioConfig(
         connect_timeout=CONNECT_SECONDS,
         read_timeout=read_seconds,
         max_pool_connections=CONNECTIONS,
+        http_session_cls=_Session,
         retries={"mode": "standard", "total_max_attempts": attempts},
         # Built anew for every call otherwise, at a fifth of the call's CPU.
         user_agent="tenantry",

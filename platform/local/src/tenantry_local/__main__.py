@@ -15,12 +15,19 @@ import traceback
 from collections.abc import Coroutine
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 from tenantry_local import issuer
 from tenantry_local.demo import DemoOptions, run_demo
 from tenantry_local.laptop import Laptop
-from tenantry_local.model import CONSUMER, ENVIRONMENT, PRODUCER, REGION, LaptopError
+from tenantry_local.model import (
+    CONSUMER,
+    ENVIRONMENT,
+    PRODUCER,
+    REGION,
+    EngineKind,
+    LaptopError,
+)
 from tenantry_local.paths import RUN_DIR, is_in_use, last_run, run_directories
 from tenantry_local.resources import REGISTRY_TABLE
 
@@ -73,6 +80,7 @@ def _run(arguments: argparse.Namespace) -> int:
         return 0
     settings = {
         "run_dir": arguments.run_dir,
+        "engine": arguments.engine,
         "engine_port": arguments.engine_port,
         "router_port": arguments.router_port,
         "max_receive_count": arguments.max_receive_count,
@@ -125,7 +133,8 @@ async def _up(settings: dict[str, Any], *, as_json: bool) -> int:
         if as_json:
             text = json.dumps(describe(laptop), default=str)
         else:
-            lines = [f"router  {laptop.router_url}", f"engine  {laptop.engine_url}"]
+            lines = [f"router  {laptop.router_url}"]
+            lines += [f"engine  {laptop.engine_url}, {laptop.engine_name}"]
             lines += [f"logs    {laptop.run_dir}", "Ctrl-C ends it."]
             text = "\n".join(lines)
         sys.stdout.write(f"{text}\n")
@@ -139,6 +148,7 @@ def describe(laptop: Laptop) -> dict[str, Any]:
     return {
         "router_url": laptop.router_url,
         "engine_url": laptop.engine_url,
+        "engine_name": laptop.engine_name,
         "region": REGION,
         "run_dir": laptop.run_dir,
         "environment": ENVIRONMENT,
@@ -204,6 +214,12 @@ def _parser() -> argparse.ArgumentParser:
     for command in (up, token, demo):
         command.add_argument("--run-dir", type=Path, help="where keys, tokens and logs are")
     for command in (up, demo):
+        command.add_argument(
+            "--engine",
+            choices=get_args(EngineKind),
+            default="embedded",
+            help="what stands for AWS: ministack, or the project's own fast stand-in",
+        )
         command.add_argument("--engine-port", type=_port, default=0, help="0: a free one")
         command.add_argument("--router-port", type=_port, default=0, help="0: a free one")
         command.add_argument(

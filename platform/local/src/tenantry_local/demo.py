@@ -93,6 +93,8 @@ async def run_demo(options: DemoOptions) -> int:
             settings |= {"endpoint_url": proxy.url, "visibility_seconds": _FAULTS_VISIBILITY}
         laptop = await stack.enter_async_context(Laptop.up(**settings))
         report.say(f"Up after {time.monotonic() - started:.1f} s. Router: {laptop.router_url}")
+        if settings.get("engine") == "standin":
+            report.say(f"In the place of AWS: {laptop.engine_name}.")
         if proxy is not None:
             proxy.faults.set(*FAULTS)
             report.say("From now on calls to SQS, DynamoDB and the registry go wrong.")

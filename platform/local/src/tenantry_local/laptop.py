@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from tenantry.registry import DynamoRegistry, Tier
 from tenantry_local.clients import Engine
-from tenantry_local.engine import engine_python, start_engine
+from tenantry_local.engine import ENGINE_NAMES, check_engine, start_engine
 from tenantry_local.issuer import Issuer
 from tenantry_local.model import (
     DEFAULT_TENANTS,
@@ -55,6 +55,8 @@ class Laptop:
     ) -> None:
         self.run_dir = run_dir
         self.engine = engine
+        #: What stands for AWS, in words: reports of runs say it.
+        self.engine_name = ENGINE_NAMES[options.engine]
         self.router_port = 0
         self._maker = ResourceMaker(engine, options)
         self._issuer = issuer
@@ -78,7 +80,7 @@ class Laptop:
             LaptopError: It cannot be started, and why. Logs are in `last-run`.
         """
         settings = Options(**options)
-        engine_python()  # before anything is made
+        check_engine(settings.engine)  # before anything is made
         engine_port = _port(settings.engine_port, "the engine")
         if settings.router_port:
             _port(settings.router_port, "the router")
@@ -87,7 +89,7 @@ class Laptop:
             processes = Processes()
             stack.callback(processes.close)
             issuer = await asyncio.to_thread(Issuer.create, run_dir)
-            engine_process = await start_engine(processes, engine_port, run_dir)
+            engine_process = await start_engine(processes, engine_port, run_dir, settings.engine)
             stack.push_async_callback(
                 processes.stop, [engine_process], seconds=_ENGINE_STOP_SECONDS
             )
@@ -207,6 +209,15 @@ class Laptop:
         """Start a service again, on its old ports, and wait until it is ready."""
         await self._services.restart(instance, service)
 
+    async def replicate(self, instance: str, service: str, count: int) -> None:
+        """Start more of an instance's service until so many run, and wait until all are ready.
+
+        Requests still go to the first; consumers share the queue. The others are `consumer-2`
+        and so on to `kill` and `restart`.
+        """
+        self._services.replicate(instance, service, count)
+        await self._services.wait_ready()
+
     async def _populate(self, tenants: tuple[TenantSpec, ...]) -> None:
         await self._maker.make_registry()
         for spec in tenants:
@@ -215,7 +226,11 @@ class Laptop:
 
     async def _page(self) -> str:
         return await render_page(
-            self.engine, self.tenants.values(), self.instances, self.router_port
+            self.engine,
+            self.tenants.values(),
+            self.instances,
+            router_port=self.router_port,
+            engine_name=self.engine_name,
         )
 
 

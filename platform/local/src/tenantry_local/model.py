@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import Final
+from typing import Final, Literal
 
 from tenantry.registry import Tier
 
@@ -17,6 +17,11 @@ ACCESS_KEY_ID: Final = "local"
 SECRET_ACCESS_KEY: Final = "local"  # noqa: S105 - the engine takes any
 
 HOST: Final = "127.0.0.1"
+
+#: What SQS and DynamoDB are on the laptop: an engine of somebody else's, or our own stand-in,
+#: which is fast and a model of a fair queue.
+EngineKind = Literal["embedded", "standin"]
+
 DEFAULT_POOL: Final = "pool-1"
 
 PRODUCER: Final = "producer"
@@ -59,6 +64,7 @@ class Options:
     Attributes:
         run_dir: Where keys, tokens and logs are while it runs; None takes `.tenantry/run`, or
             another beside it when a laptop runs there.
+        engine: What stands for AWS: `embedded`, or `standin` (`tenantry_local.aws_standin`).
         wait_seconds: Of one long poll, and so about the longest that stopping takes.
         visibility_seconds: How long a received message stays hidden.
         max_receive_count: Receives before a message moves to the dead-letter queue.
@@ -73,6 +79,7 @@ class Options:
     """
 
     run_dir: Path | None = None
+    engine: EngineKind = "embedded"
     engine_port: int = 0
     router_port: int = 0
     wait_seconds: int = 2

@@ -26,7 +26,12 @@ th { font-weight: 600 } td.n, th.n { text-align: right } code { font-size: .9em 
 
 
 async def render_page(
-    engine: Engine, tenants: Iterable[Tenant], instances: Iterable[Instance], router_port: int
+    engine: Engine,
+    tenants: Iterable[Tenant],
+    instances: Iterable[Instance],
+    *,
+    router_port: int,
+    engine_name: str,
 ) -> str:
     """The page, as it stands now. It loads nothing from anywhere."""
     tenants = list(tenants)
@@ -67,8 +72,8 @@ async def render_page(
         )
         + "<h2>Processes</h2>"
         + _table(("instance", "service", "pid", "port", "", "", "log"), processes)
-        + f"<p>Engine: {_link(engine.url, engine.url)}. The numbers are a moment old and "
-        "approximate, as SQS gives them.</p></html>"
+        + f"<p>Engine: {html.escape(engine_name)} at {_link(engine.url, engine.url)}. The numbers "
+        "are a moment old and approximate, as SQS gives them.</p></html>"
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -43,6 +43,12 @@ class _Service:
     port: int
     private_port: int
     process: Process | None = None
+    number: int = 1
+
+    @property
+    def name(self) -> str:
+        """`consumer`, and `consumer-2` of the second one of an instance."""
+        return self.service if self.number == 1 else f"{self.service}-{self.number}"
 
 
 class Services:
@@ -69,9 +75,20 @@ class Services:
 
     def launch(self, instance: str, service: str, tier: Tier, resources: Resources) -> None:
         """Start a new instance, without waiting for it."""
-        entry = _Service(instance, service, tier, resources, free_port(), free_port())
-        self._services[instance, service] = entry
-        self._spawn(entry)
+        self._add(_Service(instance, service, tier, resources, free_port(), free_port()))
+
+    def replicate(self, instance: str, service: str, count: int) -> None:
+        """Start more of an instance's service until so many run, without waiting for them.
+
+        The second is named `consumer-2`, and so on; requests go to the first.
+        """
+        first = self._find(instance, service)
+        for number in range(2, count + 1):
+            more = replace(
+                first, port=free_port(), private_port=free_port(), process=None, number=number
+            )
+            if (instance, more.name) not in self._services:
+                self._add(more)
 
     async def wait_ready(self) -> None:
         """Wait until every instance that runs is ready.
@@ -122,7 +139,11 @@ class Services:
         processes = [entry.process for entry in entries if entry.process is not None]
         await self._processes.stop(processes, seconds=10.0)
         for entry in entries:
-            del self._services[entry.instance, entry.service]
+            del self._services[entry.instance, entry.name]
+
+    def _add(self, entry: _Service) -> None:
+        self._services[entry.instance, entry.name] = entry
+        self._spawn(entry)
 
     def _find(self, instance: str, service: str) -> _Service:
         try:
@@ -136,7 +157,7 @@ class Services:
         named = {PRODUCER: options.producer_command, CONSUMER: options.consumer_command}
         command = named[entry.service] or (sys.executable, "-m", entry.service)
         entry.process = self._processes.start(
-            f"{entry.service} of {entry.instance}",
+            f"{entry.name} of {entry.instance}",
             command,
             env=self._environment(entry),
             cwd=self._run_dir,
@@ -169,7 +190,7 @@ class Services:
         return env | dict(self._options.extra_env.get(entry.service, {}))
 
     def _log(self, entry: _Service) -> Path:
-        return self._run_dir / f"{entry.instance}-{entry.service}.log"
+        return self._run_dir / f"{entry.instance}-{entry.name}.log"
 
     def _instance(self, entry: _Service) -> Instance:
         return Instance(

@@ -41,6 +41,8 @@ FIRST_BACKOFF_SECONDS: Final = 0.2
 MOST_BACKOFF_SECONDS: Final = 20.0
 #: Of a lane whose partition is throttled.
 LANE_REST_SECONDS: Final = 0.5
+#: A poll that brings no more than this was one too many.
+SPARSE_MESSAGES: Final = 2
 #: How long the loop may take to go round before the process is called stalled.
 STALLED_SECONDS: Final = 60.0
 TICK_SECONDS: Final = 1.0
@@ -203,10 +205,11 @@ class Poller:
         else:
             self._poll_backoff = FIRST_BACKOFF_SECONDS
             # A poll that is half full or more says that there is more: SQS samples its servers
-            # and brings fewer than are there. An empty one says that there is not.
+            # and brings fewer than are there. One that is almost empty says that one poll fewer
+            # will do: several that share a trickle cost a call for every message or two.
             if len(deliveries) >= SQS_BATCH_ENTRIES / 2:
                 self._wanted_polls = min(self._settings.polls, self._wanted_polls + 1)
-            elif not deliveries:
+            elif len(deliveries) <= SPARSE_MESSAGES:
                 self._wanted_polls = max(1, self._wanted_polls - 1)
         finally:
             self._polls -= 1

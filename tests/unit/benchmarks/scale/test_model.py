@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tenantry_benchmarks.scale.cost import MEASURED, TIERS, Size
+from tenantry_benchmarks.scale.cost import MEASURED, TIERS, Size, Tier
 from tenantry_benchmarks.scale.design import Design
 from tenantry_benchmarks.scale.fairness import BOTH, Scene, run
 from tenantry_benchmarks.scale.load import Load, typical
@@ -210,6 +210,13 @@ def test_the_loudest_tenant_has_pods_of_its_own() -> None:
     assert found.in_flight == design.hand * max(one.most for one in found.consumers.values())
 
 
+def test_premium_tenants_share_load_balancers() -> None:
+    """One for each pool, and one for each twenty premium tenants or less."""
+    assert needs(typical(10, 20)).load_balancers == 1
+    assert needs(typical(10, 1_000)).load_balancers == 2 + 1
+    assert needs(typical(10, 2_000)).load_balancers == 4 + 2
+
+
 def test_placements_are_asked_for_once_in_thirty_seconds() -> None:
     """However much comes, a process asks for a tenant once in its answer's life."""
     found = needs(typical(1e6, 1_000))
@@ -267,5 +274,5 @@ def test_advanced_tenants_are_sent_to_by_pools() -> None:
     assert needs(advanced).consumers["advanced"].pods >= 9
 
 
-def _all(tier: str) -> dict[str, float]:
+def _all(tier: Tier) -> dict[Tier, float]:
     return {one: float(one == tier) for one in TIERS}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -24,10 +25,11 @@ def test_the_page_is_what_the_models_say() -> None:
 
 
 def test_the_page_is_short() -> None:
-    """Four pages, as a printer counts them: 66 lines of 120 characters."""
-    lines = [-(-len(line) // 120) or 1 for line in PAGE.read_text("utf-8").splitlines()]
+    """Four pages, as a printer counts them: 64 lines of 120 characters."""
+    shown = re.sub(r"<!--.*-->\n", "", PAGE.read_text("utf-8"))
+    lines = [-(-len(line) // 120) or 1 for line in shown.splitlines()]
 
-    assert sum(lines) <= 4 * 66
+    assert sum(lines) <= 4 * 64
 
 
 def test_a_reader_finds_a_thousand_tenants_at_ten_thousand_messages() -> None:

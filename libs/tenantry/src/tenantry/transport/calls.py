@@ -18,7 +18,12 @@ from typing import Any, Final
 
 import orjson
 import structlog
-from botocore.exceptions import ClientError, NoCredentialsError
+from botocore.exceptions import (
+    ClientError,
+    CredentialRetrievalError,
+    HTTPClientError,
+    NoCredentialsError,
+)
 
 from tenantry.transport.connections import Answer, Connections
 from tenantry.transport.signing import Credentials, Endpoint, Signer
@@ -39,7 +44,7 @@ _SKEWED: Final = frozenset(
         "SignatureDoesNotMatch",
     }
 )
-_OK: Final = 200
+_GOOD: Final = range(200, 300)
 _SERVER_ERROR: Final = 500
 
 
@@ -71,45 +76,46 @@ class Calls:
         Raises:
             ClientError: AWS refused, or failed.
             NoCredentialsError, CredentialRetrievalError: Nothing was sent.
-            HTTPClientError: There is no answer; see `Connections.exchange`.
+            HTTPClientError: There is no answer, or none that can be read; see
+                `Connections.exchange`.
         """
-        body = orjson.dumps(request, default=_blob)
-        answer = await self._send(operation, body)
-        if answer.status == _OK:
-            return _parsed(answer.body)
-        error = _error(answer)
-        if self._is_skewed(answer, error["Error"]["Code"]):
-            answer = await self._send(operation, body)
-            if answer.status == _OK:
-                return _parsed(answer.body)
-            error = _error(answer)
-        raise ClientError(error, operation)  # type: ignore[arg-type]
+        body = _body(request)
+        skew = self.skew_seconds
+        answer = await self._send(operation, body, skew)
+        if answer.status not in _GOOD and self._is_skewed(answer, skew):
+            answer = await self._send(operation, body, self.skew_seconds)
+        if answer.status not in _GOOD:
+            raise ClientError(_error(answer), operation)  # type: ignore[arg-type]
+        return _result(answer.body)
 
-    async def _send(self, operation: str, body: bytes) -> Answer:
+    async def _send(self, operation: str, body: bytes, skew: float) -> Answer:
         credentials = await self._credentials()
         if credentials is None:
             raise NoCredentialsError
-        head = self._signer.head(
-            credentials,
-            f"{self._target_prefix}.{operation}",
-            body,
-            self._clock() + self.skew_seconds,
-        )
+        target = f"{self._target_prefix}.{operation}"
+        try:
+            head = self._signer.head(credentials, target, body, self._clock() + skew)
+        except ValueError as error:
+            raise CredentialRetrievalError(provider="any", error_msg=str(error)) from None
         return await self._connections.exchange(head + body, seconds=self._read_seconds)
 
-    def _is_skewed(self, answer: Answer, code: str) -> bool:
-        """Whether our clock is to blame; from then on AWS's is what counts."""
-        if code not in _SKEWED:
+    def _is_skewed(self, answer: Answer, skew: float) -> bool:
+        """Whether our clock is to blame, with what it was corrected by when this was signed.
+
+        From then on AWS's clock is what counts.
+        """
+        if _error(answer)["Error"]["Code"] not in _SKEWED:
             return False
         try:
             theirs = parsedate_to_datetime(answer.headers()["date"]).timestamp()
-        except (KeyError, ValueError):
+        except (KeyError, OverflowError, ValueError):
             return False
-        skew = theirs - self._clock()
-        if abs(skew - self.skew_seconds) < SKEW_SECONDS:
+        seen = theirs - self._clock()
+        if abs(seen - skew) < SKEW_SECONDS:
             return False
-        log.warning("clock.skewed", seconds=round(skew))
-        self.skew_seconds = skew
+        if abs(seen - self.skew_seconds) >= SKEW_SECONDS:
+            log.warning("clock.skewed", seconds=round(seen))
+            self.skew_seconds = seen
         return True
 
 
@@ -136,10 +142,34 @@ class DynamoCalls(Calls):
         return await self.call("BatchExecuteStatement", request)
 
 
+def _body(request: dict[str, Any]) -> bytes:
+    try:
+        return orjson.dumps(request, default=_blob)
+    except orjson.JSONEncodeError:
+        # Lone surrogates, which a queue may bring and JSON can say: AWS is to judge them.
+        return json.dumps(request, default=_blob).encode()
+
+
 def _blob(value: object) -> str:
     if isinstance(value, bytes):
         return base64.b64encode(value).decode()
-    raise TypeError
+    raise TypeError(f"{type(value).__name__} in a request")
+
+
+def _result(body: bytes) -> Any:
+    """What a good answer holds.
+
+    Raises:
+        HTTPClientError: Nothing that can be read.
+    """
+    try:
+        result = _parsed(body)
+    except (RecursionError, ValueError) as error:
+        raise HTTPClientError(error=error) from error
+    if not isinstance(result, dict):
+        raise HTTPClientError(error="the answer is no JSON object")
+    # Null is as good as left out: some engines send it, and botocore hands out none.
+    return {name: member for name, member in result.items() if member is not None}
 
 
 def _parsed(body: bytes) -> Any:
@@ -153,7 +183,10 @@ def _parsed(body: bytes) -> Any:
 
 
 def _error(answer: Answer) -> dict[str, Any]:
-    """As botocore parses an error of a JSON protocol, with its codes of the query protocol."""
+    """As botocore parses an error of a JSON protocol, with its codes of the query protocol.
+
+    Where botocore would break, at JSON that is no object, the status says what happened.
+    """
     headers = answer.headers()
     metadata: dict[str, Any] = {
         "HTTPStatusCode": answer.status,
@@ -162,21 +195,23 @@ def _error(answer: Answer) -> dict[str, Any]:
     }
     if "x-amzn-requestid" in headers:
         metadata["RequestId"] = headers["x-amzn-requestid"]
-    try:
-        body = _parsed(answer.body)
-    except ValueError:
-        body = None
-    if not isinstance(body, dict) or (answer.status >= _SERVER_ERROR and not body):
-        message = responses.get(answer.status, "")
-        return {
-            "Error": {"Code": str(answer.status), "Message": message},
-            "ResponseMetadata": metadata,
-        }
-    code = str(body.get("__type", answer.status)).split(":", 1)[0].rsplit("#", 1)[-1]
-    error: dict[str, Any] = {"Message": body.get("message", body.get("Message", ""))}
-    query_code, separator, kind = headers.get("x-amzn-query-error", "").partition(";")
-    if separator and query_code:
-        error |= {"QueryErrorCode": code, "Type": kind}
-        code = query_code
-    error["Code"] = code
+    status = str(answer.status)
+    error: dict[str, Any] = {"Code": status, "Message": responses.get(answer.status, "")}
+    text = answer.body.strip()
+    is_generic = answer.status >= _SERVER_ERROR and (not text or text.startswith(b"<html>"))
+    body = None if is_generic else _told(answer.body)
+    if isinstance(body, dict):
+        code = str(body.get("__type", status) or "").split(":", 1)[0].rsplit("#", 1)[-1]
+        error = {"Code": code, "Message": body.get("message", body.get("Message", ""))}
+        query = headers.get("x-amzn-query-error", "").split(";")
+        if len(query) == len(("code", "type")) and query[0]:
+            error |= {"Code": query[0], "QueryErrorCode": code, "Type": query[1]}
     return {"Error": error, "ResponseMetadata": metadata}
+
+
+def _told(body: bytes) -> Any:
+    """What an error's body says: what is no JSON is the message."""
+    try:
+        return _parsed(body)
+    except (RecursionError, ValueError):
+        return {"message": body.decode(errors="replace")}

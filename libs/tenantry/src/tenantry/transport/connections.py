@@ -26,6 +26,8 @@ from botocore.exceptions import (
 #: aiobotocore's, and below what AWS waits).
 IDLE_SECONDS: Final = 12.0
 _FIRST_OF_FINAL: Final = 200
+#: Headers that say where an answer ends.
+_LENGTHS: Final = frozenset({b"content-length", b"transfer-encoding"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +48,7 @@ class Answer:
 
 
 class Connections:
-    """Up to `most` connections to one host."""
+    """Up to `most` connections to one host, in the order in which they were asked for."""
 
     def __init__(
         self,
@@ -62,12 +64,13 @@ class Connections:
         self._host = host
         self._port = port
         self._tls = tls
-        self._most = most
         self._connect_seconds = connect_seconds
         self._open: set[_Connection] = set()
         self._idle: deque[_Connection] = deque()
-        self._connecting = 0
-        self._waiters: deque[asyncio.Future[None]] = deque()
+        #: Who has one of these may use a connection, an idle one if there is any: so there are
+        #: never more connections than places.
+        self._places = asyncio.Semaphore(most)
+        self._is_closed = False
 
     async def exchange(self, request: bytes, *, seconds: float) -> Answer:
         """Send a request; its answer, if it is complete within so many seconds.
@@ -79,7 +82,7 @@ class Connections:
             ConnectionClosedError: It broke before the answer was complete.
             ReadTimeoutError: There was no complete answer in time.
         """
-        connection = self._idle_one() or await self._another()
+        connection = await self._taken()
         is_done = False
         try:
             answer = await connection.exchange(request, seconds)
@@ -88,23 +91,41 @@ class Connections:
             if is_done and connection.is_usable:
                 connection.idle_since = time.monotonic()
                 self._idle.append(connection)
-                self._wake()
             else:
                 # Also where the caller gave up: the answer would be taken for the next one's.
                 connection.abort()
+            self._places.release()
         return answer
 
     async def close(self) -> None:
-        """End all connections, also those that wait for an answer."""
+        """End all connections, also those that wait for an answer; there will be no others."""
+        self._is_closed = True
         for connection in list(self._open):
             connection.abort()
 
     def ended(self, connection: _Connection) -> None:
-        """A connection is gone."""
+        """A connection is gone; among those that are idle it is found out when it is its turn."""
         self._open.discard(connection)
-        if connection in self._idle:
-            self._idle.remove(connection)
-        self._wake()
+
+    async def _taken(self) -> _Connection:
+        """A place, and a connection for it."""
+        if not self._places.locked() and (connection := self._idle_one()) is not None:
+            await self._places.acquire()  # waits for nothing
+            return connection
+        try:
+            async with asyncio.timeout(self._connect_seconds):
+                await self._places.acquire()
+                try:
+                    return self._idle_one() or await self._connected()
+                except BaseException:
+                    self._places.release()
+                    raise
+        except TimeoutError as error:
+            raise ConnectTimeoutError(endpoint_url=self.url, error=error) from error
+        except ssl.SSLError as error:
+            raise SSLError(endpoint_url=self.url, error=error) from error
+        except OSError as error:
+            raise EndpointConnectionError(endpoint_url=self.url, error=error) from error
 
     def _idle_one(self) -> _Connection | None:
         """The one that was used last, so that those that are not needed grow old."""
@@ -117,25 +138,8 @@ class Connections:
                 return connection
         return None
 
-    async def _another(self) -> _Connection:
-        """A new one, or one that becomes idle meanwhile."""
-        try:
-            async with asyncio.timeout(self._connect_seconds):
-                while len(self._open) + self._connecting >= self._most:
-                    await self._turn()
-                    if (connection := self._idle_one()) is not None:
-                        return connection
-                return await self._connect()
-        except TimeoutError as error:
-            raise ConnectTimeoutError(endpoint_url=self.url, error=error) from error
-        except ssl.SSLError as error:
-            raise SSLError(endpoint_url=self.url, error=error) from error
-        except OSError as error:
-            raise EndpointConnectionError(endpoint_url=self.url, error=error) from error
-
-    async def _connect(self) -> _Connection:
-        self._connecting += 1
-        try:
+    async def _connected(self) -> _Connection:
+        if not self._is_closed:
             _, connection = await asyncio.get_running_loop().create_connection(
                 lambda: _Connection(self),
                 self._host,
@@ -143,33 +147,12 @@ class Connections:
                 ssl=self._tls,
                 server_hostname=self._host if self._tls else None,
             )
-        except BaseException:
-            self._connecting -= 1
-            self._wake()
-            raise
-        self._connecting -= 1
-        self._open.add(connection)
-        return connection
-
-    async def _turn(self) -> None:
-        waiter = asyncio.get_running_loop().create_future()
-        self._waiters.append(waiter)
-        try:
-            await waiter
-        except BaseException:
-            # What it was woken for is the next one's.
-            if waiter in self._waiters:
-                self._waiters.remove(waiter)
-            elif not waiter.cancelled():
-                self._wake()
-            raise
-
-    def _wake(self) -> None:
-        while self._waiters:
-            waiter = self._waiters.popleft()
-            if not waiter.done():
-                waiter.set_result(None)
-                return
+            if connection.is_usable and not self._is_closed:
+                # Not sooner: what uvloop gives up on the way is never said to be lost.
+                self._open.add(connection)
+                return connection
+            connection.abort()
+        raise ConnectionAbortedError("closed")
 
 
 class _Connection(asyncio.Protocol):
@@ -188,6 +171,7 @@ class _Connection(asyncio.Protocol):
         answer: asyncio.Future[Answer] = loop.create_future()
         self._answer = answer
         self._parser = httptools.HttpResponseParser(self)
+        self._head: list[tuple[bytes, bytes]] | None = None
         self._headers: list[tuple[bytes, bytes]] = []
         self._body: list[bytes] = []
         timer = loop.call_later(seconds, self._time_out)
@@ -196,7 +180,6 @@ class _Connection(asyncio.Protocol):
             return await answer
         finally:
             timer.cancel()
-            self._answer = None
 
     def abort(self) -> None:
         self.is_usable = False
@@ -220,6 +203,8 @@ class _Connection(asyncio.Protocol):
 
     def eof_received(self) -> None:
         self.is_usable = False
+        if self._answer is not None and self._is_until_the_end():
+            self.on_message_complete()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.is_usable = False
@@ -228,8 +213,16 @@ class _Connection(asyncio.Protocol):
 
     # The parser's callbacks
 
+    def on_message_begin(self) -> None:
+        if self._answer is None or self._answer.done():
+            self.is_usable = False  # nobody asked for another
+
     def on_header(self, name: bytes, value: bytes) -> None:
         self._headers.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        # What comes later are trailers, or the next head.
+        self._head, self._headers = self._headers, []
 
     def on_body(self, body: bytes) -> None:
         self._body.append(body)
@@ -237,17 +230,24 @@ class _Connection(asyncio.Protocol):
     def on_message_complete(self) -> None:
         status = self._parser.get_status_code()
         if status < _FIRST_OF_FINAL:
-            self._headers = []
+            self._head = None
             return
-        if not self._parser.should_keep_alive():
+        assert self._transport is not None  # noqa: S101 - it is connected
+        # Answered before the request was read: what is left of it would be read as the next.
+        if not self._parser.should_keep_alive() or self._transport.get_write_buffer_size():
             self.is_usable = False
         if self._answer is not None and not self._answer.done():
-            self._answer.set_result(Answer(status, self._headers, b"".join(self._body)))
+            self._answer.set_result(Answer(status, self._head or [], b"".join(self._body)))
+
+    def _is_until_the_end(self) -> bool:
+        """Whether the answer has no length but the connection's end."""
+        return self._head is not None and not any(
+            name.lower() in _LENGTHS for name, _ in self._head
+        )
 
     def _time_out(self) -> None:
         self._fail(ReadTimeoutError(endpoint_url=self._connections.url))
 
     def _fail(self, error: Exception) -> None:
-        self.is_usable = False
         if self._answer is not None and not self._answer.done():
             self._answer.set_exception(error)

@@ -1,0 +1,1 @@
+"""What Tenantry is measured against: two pairs as their users would write them, and the floor."""
