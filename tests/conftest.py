@@ -17,7 +17,8 @@ REQUIRE: Final = os.environ.get("TENANTRY_REQUIRE", "")
 #: A file that gets the id of each skipped test, a line each, run after run.
 SKIPS_FILE: Final = os.environ.get("TENANTRY_SKIPS_FILE", "")
 
-_skipped: Final = pytest.StashKey[list[str]]()
+#: What a report of a skip is marked with: it survives the way from a worker.
+_MARK: Final = "tenantry_skip"
 
 
 class Golden(Protocol):
@@ -43,11 +44,6 @@ def golden() -> Golden:
     return compare
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    """Start the count."""
-    config.stash[_skipped] = []
-
-
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark the tests that `make goldens` runs."""
     for item in items:
@@ -61,7 +57,7 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """See the skips of tests."""
     report = yield
-    _see(report, item.config)
+    _see(report)
     return report
 
 
@@ -71,26 +67,26 @@ def pytest_make_collect_report(
 ) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
     """See the skips of whole files (`pytest.importorskip`)."""
     report = yield
-    _see(report, collector.config)
+    _see(report)
     return report
 
 
-def _see(report: pytest.TestReport | pytest.CollectReport, config: pytest.Config) -> None:
+def _see(report: pytest.TestReport | pytest.CollectReport) -> None:
     if not report.skipped or hasattr(report, "wasxfail"):
         return  # an expected failure is a statement about an engine, checked in every run
-    config.stash[_skipped].append(report.nodeid)
+    setattr(report, _MARK, True)
     if REQUIRE == "all":
         reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
         report.outcome = "failed"
         report.longrepr = f"TENANTRY_REQUIRE=all allows no skip: {reason}"
 
 
-def pytest_terminal_summary(
-    terminalreporter: pytest.TerminalReporter,
-    config: pytest.Config,
-) -> None:
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say how many tests were skipped, also when there were none."""
-    skipped = config.stash[_skipped]
+    if hasattr(terminalreporter.config, "workerinput"):
+        return  # a worker's: whoever started it counts
+    reports = [report for reports in terminalreporter.stats.values() for report in reports]
+    skipped = [report.nodeid for report in reports if getattr(report, _MARK, False)]
     terminalreporter.write_line(f"skips: {len(skipped)}")
     if SKIPS_FILE and skipped:
         with Path(SKIPS_FILE).open("a", encoding="utf-8") as file:
