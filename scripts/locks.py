@@ -1,7 +1,7 @@
 """Holds `requirements/*.txt` to the pyproject files that they were resolved from.
 
 Each locked file must still satisfy what its distribution asks for, pin every package with a
-hash, and agree with the others: what a service ships is what was tested. And what is installed
+hash, and agree with the others: what an image ships is what was tested. And what is installed
 is what was locked, above all a botocore that aioboto3 can work with.
 
 Exit status: 0 all agree; 1 with a line for each thing that does not.
@@ -35,7 +35,8 @@ PROJECTS: Final = {
     "tenantry-loadtests": "loadtests",
     "tenantry-benchmarks": "benchmarks",
 }
-SERVICES: Final = ("producer", "consumer")
+#: What is shipped as an image.
+IMAGES: Final = ("producer", "consumer", "loadtests")
 
 #: aioboto3 15.5 does not work with this botocore and later ones.
 BOTOCORE_BELOW: Final = Version("1.40.62")
@@ -58,7 +59,7 @@ def problems() -> Iterator[str]:
     """Everything that does not agree, a line each."""
     texts = {
         name: (ROOT / f"requirements/{name}.txt").read_text()
-        for name in ("dev", "engine", *SERVICES)
+        for name in ("dev", "engine", *IMAGES)
     }
     pins = {name: pinned(text) for name, text in texts.items()}
     for name, text in texts.items():
@@ -67,16 +68,16 @@ def problems() -> Iterator[str]:
     wanted = {
         "dev": project("")["dependency-groups"]["dev"],
         "engine": [line for line in engine if line and not line.startswith("#")],
-        **{service: [f"tenantry-{service}"] for service in SERVICES},
+        **{image: [f"tenantry-{image}"] for image in IMAGES},
     }
     for name, requirements in wanted.items():
         for problem in unsatisfied(closure(requirements), pins[name]):
             yield f"{name}.txt: {problem}"
-    for service in SERVICES:
-        for package, shipped in pins[service].items():
+    for image in IMAGES:
+        for package, shipped in pins[image].items():
             if pins["dev"].get(package) != shipped:
                 tested = pins["dev"].get(package, "none")
-                yield f"{service}.txt: ships {package} {shipped}, and {tested} is tested"
+                yield f"{image}.txt: ships {package} {shipped}, and {tested} is tested"
     yield from uninstalled(pins["dev"])
 
 

@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from tenantry_loadtests.clock import Clock
 from tenantry_loadtests.observing import Observation
 from tenantry_loadtests.plan import Group, Plan
 from tenantry_loadtests.recording import ACCEPTED, DUE, Recorder
 from tenantry_loadtests.results import Load, PhaseSpan, Result
-from tenantry_loadtests.sending import Clock
 from tenantry_loadtests.stages import Phase
 from tenantry_loadtests.tenants import TenantEntry
 

@@ -62,6 +62,8 @@ class Door:
         self.delay_seconds = delay_seconds
         self.moments = moments
         self.is_open = True
+        self.clients: set[Client] = set()
+        self.server: asyncio.Server | None = None
         self._held: dict[Client, asyncio.TimerHandle] = {}
 
     def open(self) -> None:
@@ -79,6 +81,13 @@ class Door:
         self._held.pop(client).cancel()
         client.write(_NOTHING)
 
+    def close(self) -> None:
+        """End every connection."""
+        if self.server is not None:
+            self.server.close()
+        for client in list(self.clients):
+            client.close()
+
 
 class Client(asyncio.Protocol):
     """One connection of a consumer's. One call at a time is on it."""
@@ -95,6 +104,7 @@ class Client(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport
+        self._door.clients.add(self)
 
     def data_received(self, data: bytes) -> None:
         if self._request and not self._is_asking:
@@ -154,7 +164,8 @@ class Client(asyncio.Protocol):
         if self._is_asking:
             self._is_asking = False
             if self._is_write and data.startswith(b"HTTP/1.1 200"):
-                self._door.moments.add(set(_ID.findall(self._request)))
+                # Heads hold ids of calls.
+                self._door.moments.add(set(_ID.findall(self._request, self._request.find(_END))))
             self._request.clear()
         self.write(data)
 
@@ -169,7 +180,12 @@ class Client(asyncio.Protocol):
         if self._is_asking:
             self._transport.close()
 
+    def close(self) -> None:
+        """End it."""
+        self._transport.close()
+
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - a protocol's
+        self._door.clients.discard(self)
         if self._upstream is not None:
             self._upstream.close()
 
@@ -212,10 +228,16 @@ class Gate:
             return json.dumps(self._moments.take())
         return "ok"
 
+    def close(self) -> None:
+        """Close all doors for good."""
+        for door in self._doors.values():
+            door.close()
+
     async def _new_door(self) -> str:
         door = Door(self._engine_port, self._delay_seconds, self._moments)
         loop = asyncio.get_running_loop()
         server = await loop.create_server(lambda: Client(door), _HOST, 0, backlog=1_024)
+        door.server = server
         port = str(server.sockets[0].getsockname()[1])
         self._doors[port] = door
         return port
@@ -228,6 +250,7 @@ async def _serve(engine_port: int, delay_seconds: float) -> None:
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
     while line := await reader.readline():
         print(await gate.told(line.decode()), flush=True)
+    gate.close()
 
 
 if __name__ == "__main__":

@@ -15,11 +15,15 @@ from tenantry_benchmarks.subjects import OURS
 from tenantry_benchmarks.table import Table, Verdict
 
 _ABSENT: Final = "-"
+#: What subtracting floats leaves.
+_NOTHING: Final = 1e-9
 
 
 def number(value: float) -> str:
     """Three digits that say something."""
     size = abs(value)
+    if size < _NOTHING:
+        return "0"
     if size >= 100 or value == int(value):  # noqa: PLR2004 - three digits
         return f"{value:,.0f}"
     return f"{value:.1f}" if size >= 10 else f"{value:.3g}"  # noqa: PLR2004 - three digits
@@ -29,6 +33,8 @@ def value_cell(figure: Figure | None) -> str:
     """Median ± spread, or that there is none."""
     if figure is None or figure.median is None or figure.spread is None:
         return _ABSENT
+    if len(figure.samples) == 1:
+        return f"{number(figure.median)} (1)"
     few = "" if len(figure.samples) >= ENOUGH else f" ({len(figure.samples)})"
     return f"{number(figure.median)} ± {number(figure.spread)}{few}"
 

@@ -40,6 +40,7 @@ ACCEPTED: Final = 202
 
 _STOP_SECONDS: Final = 5.0
 _LOOK_SECONDS: Final = 0.05
+_STUCK_SECONDS: Final = 30.0
 
 
 @dataclass(slots=True)
@@ -105,19 +106,23 @@ class Rig:
             )
         return str(self._requests[key])
 
-    async def drained(self, subject: Subject, *, seconds: float = 120.0) -> None:
+    async def drained(self, subject: Subject) -> None:
         """Wait until the queue holds nothing, neither waiting nor in hand.
 
         Raises:
-            LaptopError: It still does.
+            LaptopError: It still does, and nothing of it changes; or its consumer ended.
         """
-        deadline = time.monotonic() + seconds
-        while any(await self.depth(subject)):
-            if time.monotonic() > deadline:
-                waiting, held = await self.depth(subject)
+        last: tuple[int, int] | None = None
+        deadline = time.monotonic()
+        while any(found := await self.depth(subject)):
+            subject.pids(CONSUMER)
+            if found != last:
+                last, deadline = found, time.monotonic() + _STUCK_SECONDS
+            elif time.monotonic() > deadline:
+                waiting, held = found
                 msg = (
-                    f"{subject.name}'s consumer did not drain its queue within {seconds:g} s: "
-                    f"{waiting} wait, {held} are in hand"
+                    f"{subject.name}'s consumer does not drain its queue: {waiting:,} messages "
+                    f"wait and {held:,} are in hand, for {_STUCK_SECONDS:g} s now"
                 )
                 raise LaptopError(msg)
             await asyncio.sleep(_LOOK_SECONDS)

@@ -78,6 +78,19 @@ def refusal(code: str, status: int = 400) -> ClientError:
     return ClientError(response, "BatchExecuteStatement")
 
 
+async def test_an_answer_without_outcomes_stores_nothing(
+    client: Client, repository: DynamoMessageRepository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It used to be a KeyError, which ended the process: the rows are tried again instead."""
+
+    async def empty(**_: Any) -> Any:
+        return {}
+
+    monkeypatch.setattr(client, "batch_execute_statement", empty)
+
+    assert [Inserted.UNAVAILABLE] == await repository.insert(TABLE, [a_row()], STORED_AT)
+
+
 ROWS = [a_row(n) for n in range(25)]
 IDS = [row.message.message_id for row in ROWS]
 

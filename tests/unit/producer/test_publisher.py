@@ -16,6 +16,7 @@ from botocore.exceptions import (
     HTTPClientError,
     NoCredentialsError,
     ReadTimeoutError,
+    SSLError,
 )
 from opentelemetry import context as otel_context
 from opentelemetry import trace
@@ -385,6 +386,7 @@ THROTTLED = client_error("ThrottlingException")
 NOTHING_WAS_SENT = {
     "unreachable": EndpointConnectionError(endpoint_url=URL),
     "connect-timeout": ConnectTimeoutError(endpoint_url=URL),
+    "not-who-it-should-be": SSLError(endpoint_url=URL, error=OSError("certificate")),
     "no-credentials": NoCredentialsError(),
     "no-credentials-now": CredentialRetrievalError(provider="p", error_msg="e"),
     "throttled": THROTTLED,

@@ -81,7 +81,7 @@ class FootprintRow:
                 portion = min(_PORTION, wanted - sent)
                 await self.rig.post(subject, portion, tokens=TOKENS, in_flight=IN_FLIGHT)
                 sent += portion
-            await self.rig.drained(subject, seconds=900)
+            await self.rig.drained(subject)
             for service in (PRODUCER, CONSUMER):
                 what = f"{service}, after {after:,}"
                 peak = proc.peak_mebibytes(subject.pids(service))

@@ -27,10 +27,10 @@ ALIKE: Final = 50
 IN_FLIGHT: Final = 64
 TOKENS: Final = 1_000
 #: Messages that saturation is measured with.
-SATURATING: Final = {OURS: 8_000, GOOD: 3_000, PLAIN: 600}
+SATURATING: Final = {OURS: 6_000, GOOD: 2_000, PLAIN: 400}
 #: One measurement takes so many seconds, and at least so many messages: p99 is the worst 1 %.
 SECONDS: Final = 2.0
-LEAST_MESSAGES: Final = 300
+LEAST_MESSAGES: Final = 200
 _STORED_SECONDS: Final = 30.0
 
 

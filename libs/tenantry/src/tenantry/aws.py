@@ -16,7 +16,7 @@ import structlog
 from aiobotocore.config import AioConfig
 from aiobotocore.httpsession import AIOHTTPSession
 from aiobotocore.session import AioSession
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, CredentialRetrievalError
 from botocore.httpsession import get_cert_path
 from botocore.utils import get_environ_proxies
 
@@ -141,7 +141,11 @@ def lean_calls(
     async def frozen() -> Credentials | None:
         if credentials is None:
             return None
-        return await credentials.get_frozen_credentials()  # type: ignore[return-value]
+        try:
+            return await credentials.get_frozen_credentials()  # type: ignore[return-value]
+        except RuntimeError as error:
+            # So it says that credentials which were just made are expired.
+            raise CredentialRetrievalError(provider="any", error_msg=str(error)) from error
 
     connections = Connections(
         url,

@@ -207,7 +207,7 @@ class Connection(asyncio.Protocol):
 
     def _write(self, status: int, body: bytes, extra: bytes, keep: bool) -> None:  # noqa: FBT001 - as above
         transport = self._transport
-        if False:
+        if transport is None:
             return
         self._answered += 1
         if not keep:
@@ -234,8 +234,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--port", type=int, required=True, help=f"on {HOST}")
     port = parser.parse_args(arguments).port
-    # Nothing here is left in cycles, and looking for them through a million messages takes long.
-    gc.disable()
     with contextlib.suppress(KeyboardInterrupt):
         try:
             with asyncio.Runner(loop_factory=_loop_factory()) as runner:
@@ -253,4 +251,6 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 
 if __name__ == "__main__":
+    # Nothing here is left in cycles, and looking for them through a million messages takes long.
+    gc.disable()
     main()

@@ -1,9 +1,10 @@
 """Stand-in for PartiQL in DynamoDB: `INSERT` with parameters, in batches.
 
 It honours one statement, `INSERT INTO "table" VALUE {'name': ?, …}`, an outcome for each
-(`DuplicateItem` for a key that is there), and the whole calls that DynamoDB refuses: more than
-25 statements, 4 MiB and more as sent, one key twice, values that are none. Every other
-statement is refused by its text.
+(`DuplicateItem` for a key that is there, `ValidationError` for an item without one or too
+large), and the whole calls that DynamoDB refuses: more than 25 statements, more than 4 MiB as
+sent, one key twice, values that are none. A call with any other statement is refused whole, and
+names it.
 """
 
 from __future__ import annotations
@@ -39,12 +40,7 @@ _NOT_THERE: Final = {
 _DUPLICATE: Final = {
     "Error": {"Code": "DuplicateItem", "Message": "Duplicate primary key exists in table"}
 }
-_TOO_LARGE: Final = {
-    "Error": {
-        "Code": "ValidationError",
-        "Message": "Item size has exceeded the maximum allowed size",
-    }
-}
+_TOO_LARGE: Final = "Item size has exceeded the maximum allowed size"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +51,9 @@ class _Insert:
     size: int
 
 
-#: What a statement inserts: its table (None if that is not there), name, key and item.
-_Row = tuple[Table | None, str, Key, Stored]
+#: What a statement inserts: its table (None if that is not there), the table's name, key and
+#: item; or what is wrong with it.
+_Row = tuple[Table | None, str, Key, Stored] | str
 
 
 def batch_insert(tables: Tables, request: Mapping[str, Any], request_bytes: int) -> Answer:
@@ -75,17 +72,18 @@ def batch_insert(tables: Tables, request: Mapping[str, Any], request_bytes: int)
             f"Member must have length between 1 and {_STATEMENTS_MOST}"
         )
     rows = [_row(tables, statement) for statement in statements]
-    keys = [(name, key) for table, name, key, _ in rows if table is not None]
+    keys = [row[1:3] for row in rows if type(row) is tuple and row[0] is not None]
     if len(set(keys)) < len(keys):
         raise validation("Provided list of item keys contains duplicates")
-    return {"Responses": [_inserted(*row) for row in rows]}
+    return {"Responses": [_inserted(row) for row in rows]}
 
 
-def _inserted(table: Table | None, name: str, key: Key, stored: Stored) -> Answer:
+def _inserted(row: _Row) -> Answer:
+    if isinstance(row, str):
+        return {"Error": {"Code": "ValidationError", "Message": row}}
+    table, name, key, stored = row
     if table is None:
         return _NOT_THERE
-    if stored.size > ITEM_MOST_BYTES:
-        return _TOO_LARGE
     return {"TableName": name} if table.add(key, stored) else _DUPLICATE
 
 
@@ -94,11 +92,7 @@ def _row(tables: Tables, statement: Mapping[str, Any]) -> _Row:
         refuse_unknown("a statement", statement, frozenset({"Statement", "Parameters"}))
     insert = _parse(statement.get("Statement") or "")
     parameters = statement.get("Parameters") or []
-    if len(parameters) != len(insert.names):
-        raise validation("Number of parameters in request and statement don't match.")
     size = insert.size
-    item: Item = dict(zip(insert.names, parameters, strict=True))
-    table = tables.named(insert.table_name)
     try:
         for value in parameters:
             text = value.get("S")
@@ -106,9 +100,18 @@ def _row(tables: Tables, statement: Mapping[str, Any]) -> _Row:
                 size += len(text) if text.isascii() else len(text.encode())
             else:
                 size += measure_value(value)
-        key = ("", None) if table is None else table.key_of(item)
     except RefusedValueError as error:
         raise validation(str(error)) from None
+    if len(parameters) != len(insert.names):
+        return "Number of parameters in request and statement don't match."
+    if size > ITEM_MOST_BYTES:
+        return _TOO_LARGE
+    item: Item = dict(zip(insert.names, parameters, strict=True))
+    table = tables.named(insert.table_name)
+    try:
+        key = ("", None) if table is None else table.key_of(item)
+    except RefusedValueError as error:
+        return str(error)
     return table, insert.table_name, key, Stored(item, size)
 
 

@@ -8,6 +8,7 @@ each two digits). Values stay in the form in which they came, `{"S": "text"}`.
 from __future__ import annotations
 
 import binascii
+import functools
 from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final
@@ -82,6 +83,7 @@ def measure_value(value: Value, level: int = 1) -> int:
             return _measure_set(kind, inner)
 
 
+@functools.lru_cache(maxsize=4_096)  # mostly they are few
 def _measure_number(number: str) -> int:
     """A byte for each two digits, one for the exponent, one for a minus."""
     digits = number.lstrip("-").replace(".", "").strip("0")
@@ -112,6 +114,7 @@ def _measure_set(kind: str, inner: list[Any]) -> int:
     return size
 
 
+@functools.lru_cache(maxsize=4_096)
 def canonical(number: str) -> str:
     """A number as DynamoDB keeps it.
 

@@ -191,7 +191,11 @@ class DynamoMessageRepository:
             return [Inserted.UNAVAILABLE] * len(rows)
         self._metrics.write_seconds.observe(time.perf_counter() - started)
         self._metrics.write_messages.observe(len(rows))
-        return [_outcome(response) for response in answer["Responses"]]
+        responses = answer.get("Responses", [])
+        if len(responses) != len(rows):
+            log.error("write.misunderstood", table=table_name, rows=len(rows))
+            return [Inserted.UNAVAILABLE] * len(rows)
+        return [_outcome(response) for response in responses]
 
     async def _write(self, statements: Sequence[Any]) -> Any:
         try:
@@ -201,7 +205,7 @@ class DynamoMessageRepository:
             self._metrics.count_call("write", outcome)
             failed(trace.get_current_span(), outcome)
             raise
-        outcome = _call_outcome(answer["Responses"])
+        outcome = _call_outcome(answer.get("Responses", []))
         self._metrics.count_call("write", outcome)
         if outcome != "ok":
             failed(trace.get_current_span(), outcome)

@@ -26,6 +26,7 @@ from botocore.exceptions import (
     CredentialRetrievalError,
     EndpointConnectionError,
     NoCredentialsError,
+    SSLError,
 )
 from opentelemetry import trace
 
@@ -75,6 +76,7 @@ _NOT_SENT: Final = (
     ConnectTimeoutError,
     NoCredentialsError,
     CredentialRetrievalError,
+    SSLError,
 )
 
 

@@ -9,6 +9,9 @@ from typing import Any
 import pytest
 import uvloop
 
+#: What there is to see there depends on the loop.
+_ON_BOTH = ("test_answers.py", "test_certificates.py", "test_connections.py")
+
 LoopFactory = Callable[[], asyncio.AbstractEventLoop]
 
 
@@ -17,7 +20,7 @@ def pytest_asyncio_loop_factories(
 ) -> Mapping[str, LoopFactory]:
     """By name, as it stands in a test's id."""
     loops: dict[str, LoopFactory] = {"uvloop": uvloop.new_event_loop}
-    if item.path.name in ("test_connections.py", "test_answers.py"):
+    if item.path.name in _ON_BOTH:
         loops["asyncio"] = asyncio.new_event_loop
     return loops
 

@@ -354,6 +354,26 @@ def _scope(request: Request) -> list[str]:
     return [scope[0], *scope[2:]]
 
 
+@pytest.mark.parametrize("text", ["\ufffe", "a\uffff", "\ufffd\uffff"])
+async def test_noncharacters_are_escaped(text: str) -> None:
+    """As botocore escapes them: an engine's parser may take one for the end."""
+    seen: list[bytes] = []
+
+    async def script(peer: Peer) -> None:
+        while True:
+            seen.append((await peer.request()).body)
+            await peer.send(answer())
+
+    async with (
+        raw_server(script) as server,
+        calls_of("lean", "sqs", f"http://127.0.0.1:{server.port}") as calls,
+    ):
+        await calls.send_message_batch(QueueUrl=text, Entries=[])
+
+    assert seen[0].isascii()
+    assert text == json.loads(seen[0])["QueueUrl"]
+
+
 async def test_what_is_no_json_is_the_callers_fault() -> None:
     """Said at once; nothing is sent."""
     async with (

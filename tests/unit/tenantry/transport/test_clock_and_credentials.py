@@ -279,7 +279,6 @@ async def test_credentials_are_fetched_once_for_many_calls(transport: str) -> No
         CredentialRetrievalError(provider="container-role", error_msg="no"),
         MetadataRetrievalError(error_msg="no"),
         ClientError({"Error": {"Code": "AccessDenied"}}, "AssumeRoleWithWebIdentity"),
-        RuntimeError("no"),
     ],
     ids=lambda error: type(error).__name__,
 )
@@ -298,6 +297,19 @@ async def test_credentials_that_cannot_be_had_fail_as_botocores(error: Exception
             await send(calls)
 
         assert [("KEY2", "token-2")] == signed_with(requests)
+
+
+async def test_credentials_that_are_expired_when_made_cannot_be_had() -> None:
+    """With a RuntimeError botocore says so, which no caller could tell from a bug."""
+    requests: list[Request] = []
+    fetcher = Fetcher()
+    async with signing("lean", fetcher.credentials(), requests) as calls:
+        fetcher.clock.advance(2 * HOUR)
+        fetcher.error = RuntimeError("refreshed, but still expired")
+        with pytest.raises(CredentialRetrievalError):
+            await send(calls)
+
+    assert [] == requests
 
 
 async def test_credentials_that_are_good_for_a_while_outlive_a_failing_fetch() -> None:

@@ -194,7 +194,7 @@ async def test_connections_that_never_are_have_taken_nothing(
 async def test_a_server_that_is_somebody_else_is_never_said_to_have_taken_it(
     tmp_path: Path, transport: str
 ) -> None:
-    """Unknown is said although nothing was sent: that is safe, and botocore's way."""
+    """No byte of the message left before its certificate was looked at."""
     made = certificate(tmp_path, "other.example")
     sqs = Sqs(_TAKEN)
     async with (
@@ -204,7 +204,7 @@ async def test_a_server_that_is_somebody_else_is_never_said_to_have_taken_it(
         bench = Bench(calls)
         await bench.attempt()
 
-        assert (OutcomeUnknownError, 0) == (bench.outcome(), sqs.requests)
+        assert (NotAcceptedError, 0) == (bench.outcome(), sqs.requests)
 
 
 @pytest.mark.parametrize("transport", TRANSPORTS)

@@ -162,6 +162,18 @@ def test_whatever_changes_is_signed_anew(change: dict[str, Any]) -> None:
     assert sent(signer, before) != sent(signer, after)
 
 
+def test_what_is_kept_is_bounded() -> None:
+    """A process lives through thousands of tokens."""
+    signer = Signer(SQS)
+    for number in range(1_000):
+        token = f"token-{number}"
+        one = Signed(Credentials(ALICE.access_key, ALICE.secret_key, token), "t", b"", NOON)
+        _, headers = sent(signer, one)
+        assert token == headers["x-amz-security-token"]
+
+    assert len(signer._forms) <= 64
+
+
 def test_the_second_that_ends_a_day_is_of_that_day() -> None:
     """Fractions are cut off, never rounded: AWS takes the day from the stamp."""
     midnight = NOON - NOON % DAY + DAY
