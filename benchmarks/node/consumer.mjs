@@ -7,7 +7,8 @@ import { SQSClient } from "@aws-sdk/client-sqs";
 import { Consumer } from "sqs-consumer";
 
 const { QUEUE_URL, TABLE_NAME, WAIT_SECONDS, PORT } = process.env;
-const sqs = new SQSClient({});
+// Queue URLs name the engine; calls go where AWS_ENDPOINT_URL says.
+const sqs = new SQSClient({ useQueueUrlAsEndpoint: false });
 const dynamodb = new DynamoDBClient({});
 
 function put(body) {

@@ -26,6 +26,7 @@ from tenantry_local.model import LaptopError
 from tenantry_local.paths import REPOSITORY
 
 RESULTS: Final = REPOSITORY / "benchmarks" / "results"
+_USAGE: Final = 2
 _INTERRUPTED: Final = 130
 
 
@@ -52,6 +53,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     wanted = options.only or [row for row in ROWS.values() if options.full or not row.is_full]
     status = 0
+    try:
+        options.output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        sys.stderr.write(f"cannot write to {options.output}: {error.strerror}\n")
+        return _USAGE
     try:
         run.was_interrupted = not _until_signal(_measure(run, wanted))
     except LaptopError as error:

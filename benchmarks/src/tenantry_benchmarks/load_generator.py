@@ -39,7 +39,7 @@ class Job:
         requests_file: Requests as they go on the wire, as `save_requests` wrote them.
         messages: How many; the requests are taken in turn, and again from the beginning.
         first: The request to begin with.
-        in_flight: Connections of a closed loop.
+        in_flight: Connections: of a closed loop each has a request on it all the time.
         due_seconds: Of an open loop: when each message is due, counted from the start.
         keep_ids: Whether the result names each accepted message and when it was answered.
     """
@@ -130,6 +130,7 @@ class _Connection(asyncio.Protocol):
         self._run.answered(None if closes else self, int(head[9:12]), body, self._started)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - a protocol's
+        self._run.disconnected()
         if self._is_busy:
             self._is_busy = False
             self._run.answered(None, 0, b"", self._started)
@@ -145,7 +146,8 @@ class _Run:
         self._requests = requests
         self._sent = 0
         self._answered = 0
-        self._idle: list[_Connection] = []
+        self._connections = 0
+        self._idle: deque[_Connection] = deque()
         self._due: deque[float] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
         self._wall = time.time() - time.perf_counter()
@@ -153,6 +155,8 @@ class _Run:
         self.result = Result()
 
     async def run(self) -> Result:
+        if self._job.due_seconds:
+            await self._open_pool()
         started = time.perf_counter()
         before = _cpu_seconds()
         if self._job.due_seconds:
@@ -170,14 +174,22 @@ class _Run:
             connection.transport.close()
         return self.result
 
+    async def _open_pool(self) -> None:
+        """Connections that are kept, as a load balancer keeps them: none is opened under load."""
+        for _ in range(min(self._job.in_flight, self._job.messages)):
+            self._connect()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+
     def _start(self, due: float) -> None:
-        """An open loop's request: on an idle connection, or on a new one."""
+        """An open loop's request: on an idle connection, or on the next one that is."""
         if self._idle:
             self._sent += 1
-            self._idle.pop().send(next(self._requests), due)
+            self._idle.popleft().send(next(self._requests), due)
         else:
             self._due.append(due)
-            self._connect()
+            if not self._connections and not self._tasks:
+                self._connect()
 
     def _connect(self) -> None:
         task = asyncio.create_task(self._open())
@@ -189,17 +201,26 @@ class _Run:
         try:
             await loop.create_connection(lambda: _Connection(self), self._job.host, self._job.port)
         except OSError:
-            due = self._due.popleft() if self._due else time.perf_counter()
-            self._sent += 1
-            self.answered(None, 0, b"", due)
+            if self._due:
+                self._sent += 1
+                self.answered(None, 0, b"", self._due.popleft())
+            elif not self._job.due_seconds:
+                self._sent += 1
+                self.answered(None, 0, b"", time.perf_counter())
 
     def connected(self, connection: _Connection) -> None:
+        self._connections += 1
         self._next(connection)
+
+    def disconnected(self) -> None:
+        self._connections -= 1
 
     def lost(self, connection: _Connection) -> None:
         """An idle connection was closed by the server."""
         if connection in self._idle:
             self._idle.remove(connection)
+            if not self._done.done():
+                self._connect()
 
     def answered(
         self, connection: _Connection | None, status: int, body: bytes, started: float
@@ -215,7 +236,7 @@ class _Run:
             self._done.set_result(None)
         elif connection is not None:
             self._next(connection)
-        elif not self._job.due_seconds and self._sent < self._job.messages:
+        elif self._sent < self._job.messages:
             self._connect()
 
     def _next(self, connection: _Connection) -> None:

@@ -26,6 +26,9 @@ LABELS: Final = {
     PLAIN: "plain pair (Flask, boto3)",
     GOOD: "good pair (in batches)",
     FLOOR: "floor (no validation)",
+    "sqs-consumer": "sqs-consumer (Node)",
+    "taskiq": "taskiq-aio-sqs",
+    "without": "without group id and lanes",
 }
 #: Of subjects that have none of their own.
 _OTHERS: Final = ("#3d5a80", "#7f5539", "#6a4c93", "#457b9d")
@@ -38,6 +41,7 @@ _KINDS: Final = {
     "visibility": "#cdb4db",
     "other": "#ced4da",
 }
+_SERVICES: Final = ("producer", "consumer")
 #: How figures of all that a message costs are called.
 _BILL: Final = ": a million messages"
 _STYLE: Final[Any] = {
@@ -88,11 +92,31 @@ def _bars(table: Table) -> Plot:
 
 def _cpu(table: Table) -> Plot:
     """Producer above, consumer below."""
-    plot, axes = plt.subplots(2, 1, figsize=(9.5, 7.2), layout="constrained")
-    for panel, service in zip(axes, ("producer", "consumer"), strict=True):
-        whats = [what for what in table.whats() if what.startswith(service)]
-        _group(panel, table, whats, strip=f"{service}, ")
-        panel.set_ylabel(f"{service}: µs CPU a message")
+    return _panels(table, {f"{one}, ": f"{one}: µs CPU a message" for one in _SERVICES})
+
+
+def _throughput(table: Table) -> Plot:
+    """The stand-in above, ministack below."""
+    return _panels(table, {f", {one}": f"messages/s, {one}" for one in ("stand-in", "ministack")})
+
+
+def _neighbour(table: Table) -> Plot:
+    """Percentiles alone: what the consumer can take is in the table."""
+    return _panels(table, {"p": "ms from arrival to stored"}, strip=False)
+
+
+def _panels(table: Table, panels: dict[str, str], *, strip: bool = True) -> Plot:
+    """A panel for each part of a name, labelled so, with the figures that begin or end with it."""
+    plot, axes = plt.subplots(
+        len(panels), 1, figsize=(9.5, 3.6 * len(panels)), squeeze=False, layout="constrained"
+    )
+    for panel, (part, label) in zip(axes[:, 0], panels.items(), strict=True):
+        whats = sorted(
+            (what for what in table.whats() if what.startswith(part) or what.endswith(part)),
+            key=lambda what: what.startswith("consumer"),
+        )
+        _group(panel, table, whats, strip=part if strip else "")
+        panel.set_ylabel(label)
     _finish(plot, table)
     return plot
 
@@ -101,24 +125,25 @@ def _group(panel: Axes, table: Table, whats: Sequence[str], *, strip: str = "") 
     subjects = table.subjects()
     width = 0.8 / max(1, len(subjects))
     top = 0.0
-    for place, subject in enumerate(subjects):
-        for at, what in enumerate(whats):
-            figure = table.find(subject, what)
-            if figure is None or figure.median is None:
+    for at, what in enumerate(whats):
+        found = [(one, table.find(one, what)) for one in subjects]
+        there = [(one, figure) for one, figure in found if figure is not None and figure.values]
+        for place, (subject, figure) in enumerate(there):
+            if figure.median is None:
                 continue
-            x = at + (place - (len(subjects) - 1) / 2) * width
+            x = at + (place - (len(there) - 1) / 2) * width
             low, high = min(figure.values), max(figure.values)
             errors = [[figure.median - low], [high - figure.median]]
             panel.bar(
                 x,
                 figure.median,
                 width * 0.92,
-                color=colour(subject, place),
+                color=colour(subject, subjects.index(subject)),
                 yerr=errors,
                 error_kw={"elinewidth": 0.8, "ecolor": "#444444"},
             )
-            found = None if subject == OURS else table.ratio(what, subject, OURS)
-            text = number(figure.median) + (f"\n{number(found)}×" if found else "")
+            better = None if subject == OURS else table.ratio(what, subject, OURS)
+            text = number(figure.median) + (f"\n{_times(better)}" if better else "")
             panel.annotate(
                 text, (x, high), (0, 2), textcoords="offset points", ha="center", fontsize=7.5
             )
@@ -204,6 +229,8 @@ _DRAWERS: Final[dict[str, Callable[[Table], Plot]]] = {
     "cpu": _cpu,
     "calls": _calls,
     "latency": _latency,
+    "throughput": _throughput,
+    "neighbour": _neighbour,
 }
 
 
@@ -223,6 +250,11 @@ def _finish(plot: Plot, table: Table) -> None:
     subjects = table.subjects()
     plot.suptitle(table.title, x=0.01, ha="left", fontweight="bold")
     plot.legend(**_legend(subjects), loc="outside lower center", ncols=len(subjects))
+
+
+def _times(ratio: float) -> str:
+    """Two digits: there is no room for more above a bar."""
+    return f"{ratio:.0f}×" if ratio >= 10 else f"{ratio:.2g}×"  # noqa: PLR2004 - two digits
 
 
 def _unit(table: Table, what: str) -> str:

@@ -125,10 +125,11 @@ class Starter:
             env = {name: other if value == port else value for name, value in env.items()}
         door = await self.gate.door()
         if service == CONSUMER:
+            await door.close()
             env["AWS_ENDPOINT_URL"] = door.url
         listening, private = int(new[old[0]]), int(new[old[-1]])
         process = await self.run(f"{subject.name}-{service}-2", command, env, private)
-        subject.twins[service] = Twin(alive(process), listening, door)
+        subject.twins[service] = Twin(process, listening, door)
 
     def _command(self, name: str, service: str, port: int) -> tuple[str, ...]:
         if name == FLOOR:

@@ -9,6 +9,7 @@ from typing import Final
 from tenantry_benchmarks import proc
 from tenantry_benchmarks.gate import Door
 from tenantry_local.model import Resources
+from tenantry_local.processes import Process
 
 OURS: Final = "ours"
 PLAIN: Final = "plain"
@@ -20,9 +21,9 @@ BASELINES: Final = (*PAIRS, FLOOR)
 
 @dataclass(frozen=True, slots=True)
 class Twin:
-    """A second process of a service."""
+    """A second process of a service; a consumer's is held from its start."""
 
-    pid: int
+    process: Process
     port: int
     door: Door
 

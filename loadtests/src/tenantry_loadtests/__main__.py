@@ -64,6 +64,10 @@ async def _main(settings: Settings) -> int:
     recipes = _recipes(settings, entries)
     started = datetime.now().astimezone()
     folder = settings.out / f"{started:%Y%m%d-%H%M%S}-{settings.shape}"
+    try:
+        folder.mkdir(parents=True)
+    except OSError as error:
+        raise UsageError(f"cannot write to {folder}: {error.strerror}") from error
     outcomes: list[Outcome] = []
     for recipe in recipes:
         if interrupt.stopping.is_set():
@@ -72,7 +76,7 @@ async def _main(settings: Settings) -> int:
             progress.phase(f"{recipe.name}: starting")
             async with _target(settings, recipe, entries) as target:
                 run_folder = folder if len(recipes) == 1 else folder / recipe.name
-                run_folder.mkdir(parents=True)
+                run_folder.mkdir(exist_ok=True)
                 outcomes.append(
                     await run(
                         settings,

@@ -18,6 +18,7 @@ from tenantry_loadtests.clock import SYSTEM, Clock
 from tenantry_loadtests.tokens import TokenError, TokenSource
 
 if TYPE_CHECKING:
+    from tenantry_loadtests.observing import Observation
     from tenantry_loadtests.results import Result
     from tenantry_loadtests.tenants import TenantEntry
 
@@ -43,6 +44,7 @@ class ApiBooks:
         *,
         insecure: bool,
         say: Callable[[str], object],
+        observe: Callable[[], Observation | None] = lambda: None,
         session: requests.Session | None = None,
         clock: Clock = SYSTEM,
     ) -> None:
@@ -50,6 +52,7 @@ class ApiBooks:
         self._result = result
         self._say = say
         self._clock = clock
+        self._observe = observe
         self._session = session or requests.Session()
         self._session.trust_env = False  # neither a proxy nor a .netrc of the user's
         self._session.verify = not insecure
@@ -160,12 +163,9 @@ class ApiBooks:
 
     def _waiting(self) -> int | None:
         """What waits in the queues now, and what became a dead letter since the start."""
-        seen = [o for o in self._result.observations if o.depth is not None]
-        dead = [o.dead for o in self._result.observations if o.dead is not None]
-        if not seen:
+        now = self._observe()
+        if now is None or now.depth is None:
             return None
-        from tenantry_loadtests.observing import observer_of  # noqa: PLC0415 - with AWS only
-
-        now = observer_of(self._result.plan).look()
-        grown = (now.dead or 0) - dead[0] if dead else 0
-        return (now.depth or 0) + max(0, grown)
+        dead = [o.dead for o in self._result.observations if o.dead is not None]
+        grown = now.dead - dead[0] if dead and now.dead is not None else 0
+        return now.depth + max(0, grown)

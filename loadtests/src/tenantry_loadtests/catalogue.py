@@ -165,8 +165,8 @@ def _soak(wanted: Wanted) -> Recipe:
             Phase("middle", third, users),
             Phase("last", third, users),
         ),
-        conditions="errors<0.1%, achieved>=99%, p99(accepted last)/p99(accepted first)<=1.5,"
-        " p99(stored last)/p99(stored first)<=1.5, following<5%",
+        conditions="errors<0.1%, achieved>=99%, p99(accepted last)/p99(accepted first)<=2x,"
+        " p99(stored last)/p99(stored first)<=2x, following<5%",
     )
 
 

@@ -61,6 +61,13 @@ class LaptopTarget:
             pids=tuple(one.pid for one in laptop.instances if one.pid is not None),
         )
 
+    def ended(self) -> Sequence[str]:
+        return [
+            f"the {one.service} of {one.instance}"
+            for one in self._laptop.instances
+            if one.pid is None
+        ]
+
     async def scale(self, consumers: int) -> Sequence[str]:
         """Start more consumers of every pool."""
         try:
@@ -181,8 +188,8 @@ def notes_of(engine_name: str, wish: LaptopWish) -> list[str]:
     """What a reader of the figures must know of the laptop."""
     notes = [
         (
-            f"AWS is {engine_name} here: rates and latencies are of the services and of it"
-            " together, on one machine, and no forecast for AWS"
+            f"what stands for AWS is {engine_name}: rates and latencies are of the services and"
+            " of it together, on one machine, and no forecast for AWS"
         ),
         "requests go straight to each service, without the laptop's router",
     ]

@@ -34,8 +34,15 @@ class Meter:
         #: Unix time at which the load began.
         self.started_at = 0.0
 
-    def measure(self, start: float, end: float) -> Step:
-        """What a stretch of time, in seconds after the start, came to."""
+    def measure(self, start: float, end: float, offered: float) -> Step:
+        """What a stretch of time, in seconds after the start, came to.
+
+        Args:
+            start: Its beginning.
+            end: Its end.
+            offered: What was to be sent, messages a second. It is not counted: users that still
+                wait for an answer will only count later what is due now.
+        """
         first, last = self.started_at + start, self.started_at + end
         span, seconds = self._span(first, last)
         seen = [o for o in self._observations if first <= o.at <= last]
@@ -43,7 +50,7 @@ class Meter:
         stored = rate_between(seen, "stored")
         ages = [o.age for o in seen if o.age is not None]
         return Step(
-            offered=span.count(DUE) / seconds,
+            offered=offered,
             throughput=accepted if stored is None else min(stored, accepted),
             latency=span.histogram("accepted").percentile(_STEP_PERCENT),
             age=ages[-1] if ages else None,

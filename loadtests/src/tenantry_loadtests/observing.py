@@ -10,12 +10,13 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Final, Self, TypeVar
+from typing import Any, Final, Protocol, Self, TypeVar
 
 import psutil
 
 from tenantry_loadtests.aws import sqs_client
-from tenantry_loadtests.plan import Aws, Plan
+from tenantry_loadtests.plan import Aws
+from tenantry_loadtests.tenants import TenantEntry
 
 _Number = TypeVar("_Number", int, float)
 
@@ -126,17 +127,40 @@ class Observer:
             return {}
 
 
-def observer_of(plan: Plan) -> Observer:
-    """An observer of what a plan names."""
+class Observable(Protocol):
+    """What names queues and consumers: a plan, or the facts of a target."""
+
+    @property
+    def tenants(self) -> tuple[TenantEntry, ...]:
+        """With their queues."""
+        ...
+
+    @property
+    def metrics_urls(self) -> tuple[str, ...]:
+        """Of consumers."""
+        ...
+
+    @property
+    def aws(self) -> Aws | None:
+        """How queues are asked; None: they are not."""
+        ...
+
+    @property
+    def pids(self) -> tuple[int, ...]:
+        """Of services on this machine."""
+        ...
+
+
+def observer_of(whom: Observable) -> Observer:
+    """An observer of what a plan or a target names."""
+    dead = [entry.dead_letter_queue_url for entry in whom.tenants]
     return Observer(
-        queues=[entry.queue_url for entry in plan.tenants if entry.queue_url],
-        dead_letter_queues=[
-            entry.dead_letter_queue_url for entry in plan.tenants if entry.dead_letter_queue_url
-        ],
-        metrics_urls=plan.metrics_urls,
-        depth=sqs_depth(plan.aws) if plan.aws else None,
+        queues=[entry.queue_url for entry in whom.tenants if entry.queue_url],
+        dead_letter_queues=[queue for queue in dead if queue],
+        metrics_urls=whom.metrics_urls,
+        depth=sqs_depth(whom.aws) if whom.aws else None,
         fetch=fetch,
-        memory=lambda: memory_of(plan.pids),
+        memory=lambda: memory_of(whom.pids),
     )
 
 

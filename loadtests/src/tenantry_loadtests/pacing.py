@@ -56,18 +56,16 @@ class Pace:
         self.due_at += self._distance(messages)
         return due_at
 
-    def skip(self, now: float) -> int:
-        """Give up the arrivals that are too late to be sent; how many those were."""
-        if now - self.due_at <= self._most_late:
-            return 0
+    def skip(self, now: float) -> list[float]:
+        """Give up the arrivals that are too late to be sent; when those were due."""
         return self.abandon(now - self._most_late)
 
-    def abandon(self, until: float) -> int:
-        """Give up what was due by an instant and was not sent; how many messages that was."""
-        skipped = 0
-        while self.due_at <= until:
+    def abandon(self, until: float) -> list[float]:
+        """Give up what was due by an instant and was not sent; when each message was due."""
+        skipped = []
+        while self.due_at < until:
+            skipped.append(self.due_at)
             self.due_at += self._distance(1)
-            skipped += 1
         return skipped
 
     def _distance(self, messages: int) -> float:

@@ -23,6 +23,7 @@ from tenantry_loadtests.accounting import Accounting
 from tenantry_loadtests.catalogue import Recipe, Wanted, recipe_of
 from tenantry_loadtests.control import ScaleError
 from tenantry_loadtests.errors import UsageError
+from tenantry_loadtests.knee import Step
 from tenantry_loadtests.leaving import Leavings, exceptions_of, leave
 from tenantry_loadtests.measuring import Meter
 from tenantry_loadtests.observing import Observation, observer_of
@@ -91,9 +92,9 @@ class Plain:
 
         return type(base.__name__, (base,), {"__init__": make, "abstract": False})
 
-    def _measure(self, start: float, end: float) -> Any:
+    def _measure(self, start: float, end: float, offered: float) -> Step:
         assert self._meter is not None  # noqa: S101 - since the load began
-        return self._meter.measure(start, end)
+        return self._meter.measure(start, end, offered)
 
     def _on_init(self, environment: Environment, runner: Any, **_: Any) -> None:
         if not isinstance(runner, LocalRunner):

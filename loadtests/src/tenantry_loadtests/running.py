@@ -91,6 +91,7 @@ async def run(
         log = folder / "generator.log"
         loader = _Loader(target, Path(private), log, progress, workers=settings.workers)
         result = await loader.load(plan, interrupt)
+    ended = target.ended()
     accounting = Accounting()
     if result.accepted or result.unknown:
         progress.phase("accounting")
@@ -106,7 +107,10 @@ async def run(
         result=result,
         accounting=accounting,
         judged=judged,
-        problems=problems_of(result, accounting, judged),
+        problems=[
+            *(f"{service} ended during the run" for service in ended),
+            *problems_of(result, accounting, judged),
+        ],
         notes=[*facts.notes, *notes_of(result)],
     )
 
@@ -200,8 +204,10 @@ class _Loader:
                     self.progress.update(told)
             status = await child.wait()
         if status or not (self.private / RESULT).exists():
+            how = f"was killed by signal {-status}" if status < 0 else f"ended with {status}"
             raise GeneratorError(
-                f"the load generator ended with status {status}; {self.log} says why"
+                f"the load generator {how}, so what it sent cannot be accounted for; "
+                f"{self.log} has its last words"
             )
         return read_result(self.private / RESULT, self.private / IDS)
 

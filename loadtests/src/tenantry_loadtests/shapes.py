@@ -17,7 +17,7 @@ from tenantry_loadtests.stages import Phases, Ramp, Stages, Tick
 
 log = logging.getLogger(__name__)
 
-Measure = Callable[[float, float], Step]
+Measure = Callable[[float, float, float], Step]
 Scale = Callable[[int], object]
 
 
@@ -102,6 +102,7 @@ class RampShape(TenantryShape):
             step_seconds=ramp.step_seconds,
             measure=measure,
             most=ramp.most,
+            rate=plan.groups[0].rate,
             warm_up_seconds=ramp.warm_up_seconds,
         )
 

@@ -72,7 +72,9 @@ class Ramp:
         first: Users of the first step.
         growth: How many times the users of a step are those of the one before.
         step_seconds: How long a step lasts; its first third is not measured.
-        measure: What a stretch of time, in seconds after the start, came to.
+        measure: What a stretch of time, in seconds after the start, came to, of an offer of so
+            many messages a second.
+        rate: Messages a second of one user.
         most: Users that are never exceeded.
         steps: What was measured so far.
         knee: Where it was found.
@@ -81,8 +83,9 @@ class Ramp:
     first: int
     growth: float
     step_seconds: float
-    measure: Callable[[float, float], Step]
+    measure: Callable[[float, float, float], Step]
     most: int
+    rate: float
     warm_up_seconds: float = 5.0
     steps: list[Step] = field(default_factory=list)
     knee: Knee | None = None
@@ -103,7 +106,8 @@ class Ramp:
     def _finish_step(self, number: int) -> None:
         start = self.warm_up_seconds + number * self.step_seconds
         settled = start + self.step_seconds / 3
-        self.steps.append(self.measure(settled, start + self.step_seconds))
+        offered = self._users(number) * self.rate
+        self.steps.append(self.measure(settled, start + self.step_seconds, offered))
         self.knee = find_knee(self.steps)
 
     def _users(self, number: int) -> int:

@@ -15,6 +15,7 @@ import requests
 
 from tenantry_loadtests.api_books import ApiBooks
 from tenantry_loadtests.errors import UsageError
+from tenantry_loadtests.observing import observer_of
 from tenantry_loadtests.plan import Aws
 from tenantry_loadtests.tenants import TenantEntry, read_tenants, with_host
 from tenantry_loadtests.tokens import TokenError, TokenSource
@@ -58,6 +59,10 @@ class Target(Protocol):
     @property
     def facts(self) -> Facts:
         """As it stands now."""
+        ...
+
+    def ended(self) -> Sequence[str]:
+        """Services that should run and do not, by name; none where nobody can know."""
         ...
 
     async def scale(self, consumers: int) -> Sequence[str]:
@@ -116,6 +121,9 @@ class HostTarget:
                 if problem is not None:
                     raise UsageError(f"{problem}; nothing was sent")
 
+    def ended(self) -> Sequence[str]:
+        return ()
+
     async def scale(self, consumers: int) -> Sequence[str]:
         """Run the operator's command."""
         command = [part.replace("{n}", str(consumers)) for part in self._settings.scale_command]
@@ -137,7 +145,13 @@ class HostTarget:
 
     async def books(self, result: Result, patience: float, say: Say) -> Books:
         """By the API, and the queues' attributes if they may be asked."""
-        books = ApiBooks(self._facts.tenants, result, insecure=self._settings.insecure, say=say)
+        books = ApiBooks(
+            self._facts.tenants,
+            result,
+            insecure=self._settings.insecure,
+            say=say,
+            observe=observer_of(self._facts).look,
+        )
         return await asyncio.to_thread(books.read, patience)
 
 

@@ -177,10 +177,11 @@ class TenantUser(FastHttpUser):
     def _follow(self, message_id: str) -> None:
         self.bench.follower.accepted(self._tenant, message_id, always=self.group.follow_all)
 
-    def _count_skipped(self, messages: int) -> None:
-        if messages:
-            self.bench.recorder.count(DUE, self._tenant, CLOCK.wall(), messages)
-            self.bench.recorder.count(SKIPPED, self._tenant, CLOCK.wall(), messages)
+    def _count_skipped(self, due: list[float]) -> None:
+        for due_at in due:
+            at = CLOCK.wall_of(due_at)
+            self.bench.recorder.count(DUE, self._tenant, at)
+            self.bench.recorder.count(SKIPPED, self._tenant, at)
 
     def _is_stopping(self) -> bool:
         return self.bench.is_stopping() or self._ending.is_set()

@@ -93,10 +93,11 @@ async def test_refusals_are_counted_by_status() -> None:
 
 
 async def test_a_host_that_is_down_is_counted() -> None:
-    """As answers that never came."""
-    result = await sent(1, 3, in_flight=1)
+    """As answers that never came, in a closed loop and in an open one."""
+    closed = await sent(1, 3, in_flight=1)
+    opened = await sent(1, 3, in_flight=2, due_seconds=(0.0, 0.01, 0.02))
 
-    assert {0: 3} == result.statuses
+    assert {0: 3} == closed.statuses == opened.statuses
 
 
 async def test_an_open_loop_counts_what_waits_for_a_server_that_stalls() -> None:
@@ -106,7 +107,7 @@ async def test_an_open_loop_counts_what_waits_for_a_server_that_stalls() -> None
     """
     due = tuple(n * 0.01 for n in range(30))
     async with server(stalls=0.25) as (port, _):
-        result = await sent(port, 30, due_seconds=due, keep_ids=True)
+        result = await sent(port, 30, in_flight=30, due_seconds=due, keep_ids=True)
 
     late = [seconds for seconds in result.latencies if seconds > 0.04]
     assert {202: 30} == result.statuses
@@ -150,7 +151,7 @@ async def test_a_request_that_leaves_late_is_timed_from_when_it_was_due() -> Non
     async with server() as (port, _):
         # Nothing leaves and nothing is answered meanwhile.
         asyncio.get_running_loop().call_later(0.06, time.sleep, 0.25)
-        result = await sent(port, 20, due_seconds=due)
+        result = await sent(port, 20, in_flight=4, due_seconds=due)
 
     assert max(result.latencies) > 0.2
     assert len([seconds for seconds in result.latencies if seconds > 0.05]) >= 12

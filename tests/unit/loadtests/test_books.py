@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import uuid
+from collections.abc import Callable
 from typing import Any, cast
 
 import pytest
@@ -11,6 +12,7 @@ from fakes.loadtests import FakeTime, a_plan, a_result, some_ids
 from tenantry_loadtests import api_books
 from tenantry_loadtests.api_books import ApiBooks
 from tenantry_loadtests.engine_books import EngineBooks, Places
+from tenantry_loadtests.observing import Observation
 from tenantry_loadtests.results import Result
 from tenantry_loadtests.tenants import TenantEntry
 
@@ -154,7 +156,9 @@ class FakeApi:
         return answer
 
 
-def the_api_books(api: FakeApi, result: Result) -> ApiBooks:
+def the_api_books(
+    api: FakeApi, result: Result, observe: Callable[[], Observation | None] = lambda: None
+) -> ApiBooks:
     entry = TenantEntry(
         tenant="acme", token_command=("printf", "token"), get_url="http://host", post_url="x"
     )
@@ -165,6 +169,7 @@ def the_api_books(api: FakeApi, result: Result) -> ApiBooks:
         say=lambda _: None,
         session=cast("requests.Session", api),
         clock=FakeTime().clock(),
+        observe=observe,
     )
 
 
@@ -211,3 +216,14 @@ def test_an_api_that_fails_for_a_moment_is_asked_again() -> None:
     books = the_api_books(api, a_result_of(wanted)).read(patience=5)
     assert books.unread == ("acme's messages (503)",)
     assert books.unreadable == {"acme"}
+
+
+def test_what_the_queues_hold_is_counted_where_they_may_be_asked() -> None:
+    """What waits now, and what became a dead letter since the load began."""
+    wanted = some_ids(5)
+    before = Observation(1.0, depth=0, dead=40)
+    result = a_result(plan=a_plan(), accepted={"acme": wanted}, observations=[before])
+    after = Observation(2.0, depth=3, dead=42)
+    api = FakeApi(set())
+    assert the_api_books(api, result, lambda: after).read(patience=1).waiting == 5
+    assert the_api_books(api, result).read(patience=1).waiting is None

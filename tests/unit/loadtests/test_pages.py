@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from fakes.loadtests import START, a_plan, a_result, recorded, some_ids
@@ -227,6 +227,7 @@ def test_a_summary_fits_a_screen() -> None:
 VALUES = st.one_of(st.none(), st.floats(min_value=0, max_value=1e6))
 
 
+@example([(0.0, 1.0), (1.0, 0.0), (2.0, 5.0)], True)
 @given(
     st.lists(st.tuples(st.floats(min_value=0, max_value=1e5), VALUES), max_size=40), st.booleans()
 )

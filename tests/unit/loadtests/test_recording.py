@@ -83,8 +83,8 @@ def test_a_step_is_measured_over_whole_windows() -> None:
     seen = [Observation(START + s, depth=10 * s, age=s / 10, stored=80.0 * s) for s in range(20)]
     meter = Meter(recorder, seen)
     meter.started_at = START
-    step = meter.measure(7.67, 13.0)
-    assert step.offered == pytest.approx(100)
+    step = meter.measure(7.67, 13.0, 100.0)
+    assert step.offered == 100.0
     assert step.throughput == pytest.approx(80)
     assert step.backlog == pytest.approx(10)
     assert step.age == pytest.approx(1.3)
@@ -93,10 +93,11 @@ def test_a_step_is_measured_over_whole_windows() -> None:
 def test_without_observations_throughput_is_what_was_accepted() -> None:
     """Nothing is guessed."""
     recorder = Recorder(1.0)
-    recorder.count(ACCEPTED, "acme", START + 2, 50)
+    for second in range(20):
+        recorder.count(ACCEPTED, "acme", START + second + 0.5, 10)
     meter = Meter(recorder, [])
     meter.started_at = START
-    step = meter.measure(0, 5)
+    step = meter.measure(7.67, 13.0, 10.0)
     assert step.throughput == pytest.approx(10)
     assert (step.age, step.backlog) == (None, None)
 

@@ -35,14 +35,12 @@ def test_phases_come_one_after_the_other() -> None:
 class Saturating:
     """Comes out what is offered, up to a capacity."""
 
-    def __init__(self, capacity: float, ramp_users: list[int]) -> None:
+    def __init__(self, capacity: float) -> None:
         self.capacity = capacity
-        self.users = ramp_users
-        self.asked: list[tuple[float, float]] = []
+        self.asked: list[tuple[float, float, float]] = []
 
-    def __call__(self, start: float, end: float) -> Step:
-        self.asked.append((start, end))
-        offered = float(self.users[len(self.asked) - 1])
+    def __call__(self, start: float, end: float, offered: float) -> Step:
+        self.asked.append((start, end, offered))
         came = min(offered, self.capacity)
         return Step(offered, came, 0.01 if came == offered else 1.0, None, offered - came)
 
@@ -58,20 +56,19 @@ def run(ramp: Ramp) -> list[Tick]:
 
 def test_a_ramp_ends_by_itself_two_steps_after_the_knee() -> None:
     """Steps grow, are measured without their first third, and the knee is said."""
-    users = [10, 20, 40, 80, 160, 320]
-    measure = Saturating(50, users)
-    ramp = Ramp(10, 2.0, 6.0, measure, 10_000)
+    measure = Saturating(100)
+    ramp = Ramp(10, 2.0, 6.0, measure, 10_000, rate=2.0)
     ticks = run(ramp)
     assert ticks[0].phase == WARM_UP
     assert [tick.users for tick in ticks[5::6]] == [10, 20, 40, 80, 160]
     assert ramp.knee is not None
-    assert ramp.knee.capacity == 50
-    assert measure.asked[0] == (7.0, 11.0)
+    assert ramp.knee.capacity == 100
+    assert measure.asked[0] == (7.0, 11.0, 20.0)
 
 
 def test_a_ramp_without_a_knee_ends_at_the_most() -> None:
     """The step of the most is measured, and then it is over."""
-    ramp = Ramp(10, 2.0, 6.0, Saturating(1e9, [10, 20, 40, 50]), 50)
+    ramp = Ramp(10, 2.0, 6.0, Saturating(1e9), 50, rate=2.0)
     ticks = run(ramp)
     assert ticks[-1].users == 50
     assert len(ramp.steps) == 4

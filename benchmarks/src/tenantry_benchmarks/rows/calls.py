@@ -22,7 +22,7 @@ DOLLARS: Final = "$"
 IN_FLIGHT: Final = 64
 #: Added to each call: about what AWS takes.
 DELAY_SECONDS: Final = 0.02
-MESSAGES: Final = {OURS: 2_000, GOOD: 1_000, PLAIN: 200}
+MESSAGES: Final = {OURS: 1_500, GOOD: 600, PLAIN: 120}
 #: Ours, in all.
 BOUND: Final = 0.15 + 0.35
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import signal
 from dataclasses import dataclass
 from typing import Final
 
 from tenantry_benchmarks import proc
 from tenantry_benchmarks.rig import Rig, rig_up
 from tenantry_benchmarks.run import Run
-from tenantry_benchmarks.starting import FASTEST
+from tenantry_benchmarks.starting import FASTEST, alive
 from tenantry_benchmarks.subjects import OURS, PAIRS, PLAIN, Subject
 from tenantry_benchmarks.table import Table
 from tenantry_local.model import CONSUMER, PRODUCER, LaptopError
@@ -25,6 +23,7 @@ AFTER: Final = {1_000: None, 20_000: None, 100_000: 1}
 PLAIN_ROUNDS: Final = {1_000: None, 20_000: 1, 100_000: 1}
 #: In one go: the load generator keeps what it is answered.
 _PORTION: Final = 10_000
+_STOP_SECONDS: Final = 3.0
 
 
 async def measure(run: Run) -> None:
@@ -61,8 +60,8 @@ class FootprintRow:
         for service in (PRODUCER, CONSUMER):
             await self.rig.starter.twin(subject, service)
             twin = subject.twins.pop(service)
-            spent = proc.cpu_seconds(twin.pid)
-            os.kill(twin.pid, signal.SIGTERM)
+            spent = proc.cpu_seconds(alive(twin.process))
+            await self.rig.starter.processes.stop([twin.process], seconds=_STOP_SECONDS)
             what = f"{service}, CPU until ready"
             self.table.figure(subject.name, what, "ms CPU").add(spent * 1_000)
 
@@ -83,7 +82,7 @@ class FootprintRow:
                 sent += portion
             await self.rig.drained(subject)
             for service in (PRODUCER, CONSUMER):
-                what = f"{service}, after {after:,}"
+                what = f"{service}, after {wanted:,}"
                 peak = proc.peak_mebibytes(subject.pids(service))
                 self.table.figure(subject.name, what, "MiB").add(peak)
         await subject.hold()

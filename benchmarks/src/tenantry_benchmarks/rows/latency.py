@@ -25,6 +25,8 @@ LOADS: Final = (25, 50, 75)
 #: Of the plain pair's saturation, in percent: a rate that everybody is measured at.
 ALIKE: Final = 50
 IN_FLIGHT: Final = 64
+#: Kept open for an open loop, as a load balancer keeps them.
+CONNECTIONS: Final = 256
 TOKENS: Final = 1_000
 #: Messages that saturation is measured with.
 SATURATING: Final = {OURS: 6_000, GOOD: 2_000, PLAIN: 400}
@@ -98,6 +100,7 @@ class LatencyRow:
             subject,
             messages,
             tokens=TOKENS,
+            in_flight=CONNECTIONS,
             due_seconds=arrivals(rate, messages, seed),
             keep_ids=True,
         )
@@ -122,6 +125,6 @@ def _how(run: Run) -> str:
         f"last one stored, {IN_FLIGHT} in flight, everything on this machine, so that the engine "
         "and the load generator take their part of it. Then open loop: arrivals of a Poisson "
         "process, timed from when each was due (a slow answer hides nothing) until the engine "
-        "answered the write of that message, which a relay before the engine sees for all alike. "
+        "answered the write of that message, which the gate before it sees for all alike. "
         f"Engine: {run.engine_name}."
     )

@@ -35,6 +35,7 @@ DELAY_SECONDS: Final = 0.02
 CONSUMER_ENV: Final = {"TENANTRY_POLLS": "2", "TENANTRY_WRITES": "2"}
 _SATURATING: Final = 3_000
 _QUEUE_SECONDS: Final = 60.0
+CONNECTIONS: Final = 64
 BOUND: Final = 2.0
 
 _MODULE: Final = "tenantry_benchmarks.baselines.without_fairness"
@@ -104,6 +105,7 @@ class NeighbourRow:
                 tokens=10,
                 tenants=NOISY,
                 generator=self.second,
+                in_flight=CONNECTIONS,
                 due_seconds=arrivals(flood, messages, seed),
             ),
             self._quiet(seed),
@@ -125,6 +127,7 @@ class NeighbourRow:
             messages,
             tokens=len(QUIET),
             tenants=QUIET,
+            in_flight=CONNECTIONS,
             due_seconds=arrivals(QUIET_RATE, messages, seed),
             keep_ids=True,
         )
