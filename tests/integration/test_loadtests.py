@@ -109,7 +109,7 @@ def test_a_short_run_passes_and_leaves_a_report(tmp_path: Path) -> None:
     assert int(stored[1]) > 0, "no message was followed to the table"
 
 
-@pytest.mark.slow
+@pytest.mark.faults
 def test_a_lost_message_fails_the_run_with_its_tenant(tmp_path: Path) -> None:
     """The consumer drops one type of message, of one tenant, and says that all is well."""
     events = tmp_path / "events.jsonl"
@@ -172,7 +172,7 @@ def test_what_is_wrong_is_one_line(tmp_path: Path, env: Mapping[str, str], what:
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.slow
+@pytest.mark.faults
 def test_an_interrupted_run_ends_cleanly_with_what_was_measured(tmp_path: Path) -> None:
     """Status 130, a report that says so, accounted for, and no process is left."""
     child = subprocess.Popen(
@@ -283,7 +283,7 @@ async def test_a_host_that_goes_down_is_not_hidden_in_averages(tmp_path: Path) -
     assert "threshold: errors<1% does not hold" in done.stdout
 
 
-@pytest.mark.slow
+@pytest.mark.faults
 async def test_plain_locust_works_as_well(tmp_path: Path) -> None:
     """The queue path is a request type in its figures, and a report is left."""
     async with Laptop.up([TenantSpec("acme", "basic")], run_dir=tmp_path / "run") as laptop:
@@ -311,7 +311,7 @@ async def test_plain_locust_works_as_well(tmp_path: Path) -> None:
     assert "no accounting was made" in page
 
 
-@pytest.mark.slow
+@pytest.mark.faults
 async def test_more_consumers_of_one_pool_share_its_queue(tmp_path: Path) -> None:
     """The laptop starts them, each with its own name, ports and log; all of them are ready."""
     async with Laptop.up([TenantSpec("acme", "basic")], run_dir=tmp_path / "run") as laptop:
