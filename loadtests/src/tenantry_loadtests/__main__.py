@@ -8,8 +8,8 @@ import os
 import signal
 import sys
 import tempfile
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Generator
+from contextlib import asynccontextmanager, contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Final
@@ -64,29 +64,26 @@ async def _main(settings: Settings) -> int:
     recipes = _recipes(settings, entries)
     started = datetime.now().astimezone()
     folder = settings.out / f"{started:%Y%m%d-%H%M%S}-{settings.shape}"
-    try:
-        folder.mkdir(parents=True)
-    except OSError as error:
-        raise UsageError(f"cannot write to {folder}: {error.strerror}") from error
     outcomes: list[Outcome] = []
-    for recipe in recipes:
-        if interrupt.stopping.is_set():
-            break
-        with Progress(console) as progress:
-            progress.phase(f"{recipe.name}: starting")
-            async with _target(settings, recipe, entries) as target:
-                run_folder = folder if len(recipes) == 1 else folder / recipe.name
-                run_folder.mkdir(exist_ok=True)
-                outcomes.append(
-                    await run(
-                        settings,
-                        recipe,
-                        target,
-                        folder=run_folder,
-                        interrupt=interrupt,
-                        progress=progress,
+    with _report_folder(folder):
+        for recipe in recipes:
+            if interrupt.stopping.is_set():
+                break
+            with Progress(console) as progress:
+                progress.phase(f"{recipe.name}: starting")
+                async with _target(settings, recipe, entries) as target:
+                    run_folder = folder if len(recipes) == 1 else folder / recipe.name
+                    run_folder.mkdir(exist_ok=True)
+                    outcomes.append(
+                        await run(
+                            settings,
+                            recipe,
+                            target,
+                            folder=run_folder,
+                            interrupt=interrupt,
+                            progress=progress,
+                        )
                     )
-                )
     if not outcomes:
         return _INTERRUPTED
     page = write_reports(folder, settings.shape, outcomes, started)
@@ -99,6 +96,26 @@ async def _main(settings: Settings) -> int:
     if any(outcome.result.interrupted for outcome in outcomes):
         return _INTERRUPTED
     return 0 if all(outcome.passed for outcome in outcomes) else _FAILED
+
+
+@contextmanager
+def _report_folder(folder: Path) -> Generator[None, None, None]:
+    """Make the folder before anything is sent, and take it away if nothing was.
+
+    Raises:
+        UsageError: It cannot be made.
+    """
+    made = [one for one in (folder, *folder.parents) if not one.exists()]
+    try:
+        folder.mkdir(parents=True)
+    except OSError as error:
+        raise UsageError(f"cannot write to {folder}: {error.strerror}") from error
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):  # it holds something: then it stays
+            for one in made:
+                one.rmdir()
 
 
 def _entries(settings: Settings) -> tuple[TenantEntry, ...]:

@@ -10,7 +10,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from consumer.batch import process_batch
-from consumer.forwarding import Places
+from consumer.forwarding import Places, Whereabouts
 from consumer.poller import FINISH_SECONDS
 from consumer.queue import Delivery, Settled, SqsQueue
 from fakes.consuming import URL, Consuming, consume
@@ -253,3 +253,12 @@ async def test_a_poll_that_never_ends_is_not_waited_for_for_ever(consuming: Cons
         await consuming.running
 
     assert WAIT < now() - started <= WAIT + 2 + FINISH_SECONDS + 2
+
+
+async def test_a_tenants_own_consumer_asks_for_no_other_placement() -> None:
+    """Its role may not: the denial looked like a registry that is gone, and blocked the queue."""
+    registry = MemoryRegistry(a_placement("globex"))
+    places = Places(PlacementCache(registry, max_age_seconds=300), URL, only=TenantId("umbrella"))
+
+    assert (Whereabouts.UNKNOWN, None) == await places.find(TenantId("globex"))
+    assert [] == registry.asked

@@ -149,3 +149,12 @@ async def test_the_body_has_what_is_left_of_the_request(
     async with asyncio.timeout(5):
         answered = await producer.post(receive=never)
     assert answered.status == 408
+
+
+async def test_a_tenants_own_producer_asks_for_no_other_placement(tmp_path: Path) -> None:
+    """Its role may not: the denial looked like a registry that is gone, and was 503."""
+    producer = ProducerApp(tmp_path / "jwks.json", instance="umbrella", tier="premium")
+    answered = await producer.post(tenant="acme")
+
+    assert "urn:tenantry:problem:misplaced" == answered.json["type"]
+    assert [] == producer.registry.asked

@@ -36,6 +36,7 @@ from tenantry.registry import DynamoRegistry, PlacementCache
 from tenantry.serving import bind, serving, settle_memory, stop_signals, wait_for_load_balancer
 from tenantry.telemetry import Tracing
 from tenantry.tenancy import open_identity
+from tenantry.tenant_id import TenantId
 
 log = structlog.get_logger()
 
@@ -136,7 +137,11 @@ class Consumer:
                 ),
                 repository=await self.repository(aws),
                 forwarder=SqsForwarder(sqs, self.metrics),
-                places=Places(placements, settings.queue_url),
+                places=Places(
+                    placements,
+                    settings.queue_url,
+                    only=None if settings.is_pool else TenantId(settings.instance),
+                ),
                 metrics=self.metrics,
                 health=self.health,
                 tracer=tracing.tracer,

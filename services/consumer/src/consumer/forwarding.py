@@ -25,8 +25,13 @@ class Whereabouts(Enum):
 class Places:
     """Answers for one consumer's queue."""
 
-    def __init__(self, placements: PlacementCache, queue_url: str) -> None:
+    def __init__(
+        self, placements: PlacementCache, queue_url: str, *, only: TenantId | None = None
+    ) -> None:
         self._placements = placements
+        #: The tenant of an instance that has one: its role may ask for no other's placement, and
+        #: what it is denied would look like a registry that is gone.
+        self._only = only
         self._queue = _identity(queue_url)
 
     def here(self, tenant_id: TenantId) -> Placement | None:
@@ -40,6 +45,8 @@ class Places:
         Raises:
             RegistryUnavailableError: It cannot be learnt now.
         """
+        if self._only not in (None, tenant_id):
+            return Whereabouts.UNKNOWN, None
         placement = self._placements.peek(tenant_id) or await self._placements.get(tenant_id)
         found = self._whereabouts(placement)
         if found in (Whereabouts.ELSEWHERE, Whereabouts.OFFBOARDED):

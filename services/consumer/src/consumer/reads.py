@@ -97,6 +97,10 @@ class Reads:
         return _merged(pages, limit)
 
     async def _placement(self, tenant_id: TenantId) -> Placement:
+        # Not looked up: the role of one tenant's instance may ask for that tenant alone.
+        if not self._is_pool and tenant_id != self._instance:
+            msg = "another instance serves this tenant"
+            raise MisplacedError(msg)
         placement = self._placements.peek(tenant_id) or await self._placements.get(tenant_id)
         if placement is None or placement.status == "offboarded":
             msg = "the tenant is not known here"
@@ -111,7 +115,7 @@ class Reads:
 
     def _serves(self, placement: Placement) -> bool:
         if not self._is_pool:
-            return placement.tenant_id == self._instance
+            return True
         return placement.tier == "basic" and placement.pool in (None, self._instance)
 
     @asynccontextmanager

@@ -134,19 +134,20 @@ class Api:
 
     async def _placement(self, incoming: Incoming) -> Placement:
         tenant = await self.identity.tenant(incoming.headers)
+        # Not looked up: the role of one tenant's instance may ask for that tenant alone.
+        if not self.settings.is_pool and tenant != self.settings.instance:
+            msg = "this instance serves another tenant"
+            raise MisplacedError(msg)
         placement = self.placements.peek(tenant) or await self.placements.get(tenant)
-        return self._may_send(tenant, placement)
+        return self._may_send(placement)
 
-    def _may_send(self, tenant: TenantId, placement: Placement | None) -> Placement:
+    def _may_send(self, placement: Placement | None) -> Placement:
         if placement is None or placement.status in _GONE:
             msg = "the tenant is not known here"
             raise UnknownTenantError(msg)
         if placement.status not in _ACCEPTING:
             msg = f"the tenant is {placement.status}"
             raise TenantSuspendedError(msg)
-        if not self.settings.is_pool and tenant != self.settings.instance:
-            msg = "this instance serves another tenant"
-            raise MisplacedError(msg)
         return placement
 
     async def _accept(
@@ -207,7 +208,7 @@ class Api:
         try:
             async with asyncio.timeout(deadline - time.monotonic()):
                 found = await self.placements.refresh(placement.tenant_id)
-            fresh = self._may_send(placement.tenant_id, found)
+            fresh = self._may_send(found)
         except TimeoutError:
             return {}
         except TenantryError as error:
