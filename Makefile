@@ -58,7 +58,7 @@ goldens: dev ## Write the committed samples that tests compare with; not in CI |
 	@scripts/goldens.sh
 
 clean: ## Remove environments, caches, logs and run folders | - | -
-	@rm -rf .venv .venv-engine .tenantry .coverage .coverage.* .hypothesis .*_cache dist
+	@rm -rf .venv .venv-engine .tenantry .coverage .coverage.* .hypothesis .*_cache dist loadtests/reports benchmarks/results
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 dev engine:
