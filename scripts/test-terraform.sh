@@ -1,0 +1,17 @@
+#!/bin/sh
+# The tenant module applied for real on the embedded engine, and its rules under OpenTofu, too,
+# where `make tools` has built it.
+# Exit status 3: terraform is missing, on a person's machine. In CI that is a failure.
+set -eu
+cd "$(dirname "$0")/.."
+
+if ! command -v terraform >/dev/null; then
+  echo "make test-terraform needs Terraform 1.11 or later on the PATH" >&2
+  [ -z "${CI:-}" ] || exit 1
+  exit 3
+fi
+tofu=$(scripts/tofu.sh --built)
+if [ -n "$tofu" ]; then
+  export TENANTRY_TOFU="$tofu"
+fi
+exec .venv/bin/python -m pytest -m terraform tests/platform "$@"

@@ -1,0 +1,42 @@
+"""What the tests of policies share: the roles as Terraform renders them, once a run."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import pytest
+
+from iam.rendered import Roles, render
+from iam.report import report
+from support import terraform
+
+#: What was rendered, for the end of the run.
+RENDERED: Final = pytest.StashKey[dict[str, Roles]]()
+
+
+@pytest.fixture(scope="session")
+def rendered(
+    tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config
+) -> dict[str, Roles]:
+    """Roles by the run of the module's tests that made them."""
+    tool = terraform.find("terraform")
+    if tool is None:
+        pytest.skip("terraform is not installed")
+    found = render(tool, tmp_path_factory.mktemp("identity") / "module")
+    pytestconfig.stash[RENDERED] = found
+    return found
+
+
+@pytest.fixture(scope="session")
+def roles(rendered: dict[str, Roles]) -> Roles:
+    """The roles of the environment `local`, whose cluster is `laptop`."""
+    return rendered["roles"]
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    """Print the isolation matrix, if this run evaluated it."""
+    if (rendered := config.stash.get(RENDERED, None)) is not None:
+        terminalreporter.section("isolation matrix")
+        terminalreporter.write_line(report(rendered["roles"]))

@@ -1,0 +1,35 @@
+"""The matrices in words and letters, and whether each cell is as it is to be."""
+
+from __future__ import annotations
+
+from iam import matrix, runner, trust
+from iam.evaluator import decide
+from iam.rendered import Roles
+
+
+def report(roles: Roles) -> str:
+    """All tables."""
+    return "\n\n".join(
+        (
+            "Services\n" + matrix.table(roles),
+            "Terraform\n" + runner.table(roles),
+            "Who becomes a role\n" + trust.table(roles),
+        )
+    )
+
+
+def is_right(roles: Roles) -> bool:
+    """Whether every cell is as it is to be."""
+    policies = {name: [role.access_policy()] for name, role in roles.items()}
+    return not (
+        any(True for _ in matrix.wrong(matrix.cells(roles), policies))
+        or any(
+            decide(ask.request, identity=policies["tf-runner"]).allowed != ask.expected
+            for ask in runner.asks(roles)
+        )
+        or any(
+            entry.is_let_in(roles[entry.role].trust_policy(), roles[entry.role].arn)
+            != entry.expected
+            for entry in trust.entries(roles)
+        )
+    )
