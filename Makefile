@@ -5,7 +5,7 @@
 PYTHON ?= python3
 python := .venv/bin/python
 .DEFAULT_GOAL := help
-.PHONY: help check format test test-faults test-engines demo up token loadtest bench bench-full scale \
+.PHONY: help check format test test-faults test-terraform test-engines demo up token loadtest bench bench-full scale \
   lock goldens clean dev engine
 
 help: ## This list | - | -
@@ -25,6 +25,9 @@ test: dev engine ## Tests with coverage; ARGS='-k name' for some of them | Pytho
 
 test-faults: dev engine ## Many kills, interruptions, faults between the services and AWS | Python 3.11+ | 6 min
 	@scripts/test-faults.sh $(ARGS)
+
+test-terraform: dev engine ## Tenant module applied on a local engine | Terraform 1.11+; Go for OpenTofu | 5 min
+	@scripts/test-terraform.sh $(ARGS)
 
 test-engines: dev ## Contract suites on DynamoDB Local and ElasticMQ | Java 17+, Maven | 1 min
 	@scripts/test-engines.sh $(ARGS)

@@ -7,11 +7,13 @@ with a cache of its own.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import platform
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -25,8 +27,9 @@ TENANT_MODULE: Final = REPOSITORY / "platform" / "terraform" / "modules" / "tena
 #: Files of the tenant module that ask no provider: rules, names and places.
 RULES: Final = ("variables.tf", "names.tf", "places.tf", "tenant_id.json")
 
-#: Seconds. An apply waits 25 s for each of two queues; the rest is a machine that is busy.
-_COMMAND_SECONDS: Final = 280.0
+#: Seconds, less than a test has. An apply waits 25 s for each of two queues; the rest is a machine
+#: that is busy.
+_COMMAND_SECONDS: Final = 220.0
 _ERROR_LINES: Final = 40
 _COLOUR: Final = re.compile(r"\x1b\[[0-9;]*m")
 
@@ -60,21 +63,30 @@ class Root:
         Raises:
             TerraformError: It failed.
         """
-        done = subprocess.run(
+        process = subprocess.Popen(
             [self.tool, *arguments],
             cwd=self.folder,
             env=dict(self.env),
             stdin=subprocess.DEVNULL,
-            capture_output=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
-            check=False,
-            timeout=_COMMAND_SECONDS,
+            start_new_session=True,
         )
-        if done.returncode not in (0, *also):
-            lines = _COLOUR.sub("", done.stdout + done.stderr).splitlines()[-_ERROR_LINES:]
-            msg = f"{self.tool.name} {arguments[0]}: exit {done.returncode}\n" + "\n".join(lines)
+        try:
+            said, complained = process.communicate(timeout=_COMMAND_SECONDS)
+        finally:
+            # Providers are processes of their own, and outlive a tool that is killed.
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        if process.returncode not in (0, *also):
+            lines = _COLOUR.sub("", said + complained).splitlines()[-_ERROR_LINES:]
+            msg = f"{self.tool.name} {arguments[0]}: exit {process.returncode}\n" + "\n".join(
+                lines
+            )
             raise TerraformError(msg)
-        return _COLOUR.sub("", done.stdout)
+        return _COLOUR.sub("", said)
 
     def write(self, variables: Mapping[str, Any]) -> None:
         """Say the variables of the runs that follow."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import itertools
 from collections.abc import Sequence
 from pathlib import Path
@@ -158,3 +159,14 @@ async def test_a_tenants_own_producer_asks_for_no_other_placement(tmp_path: Path
 
     assert "urn:tenantry:problem:misplaced" == answered.json["type"]
     assert [] == producer.registry.asked
+
+
+async def test_a_tokens_header_with_a_lone_surrogate_is_401(tmp_path: Path) -> None:
+    """The verifier quotes what is critical in it, and no answer could be written: 500."""
+    head = base64.urlsafe_b64encode(rb'{"alg":"RS256","crit":["\ud83d"]}').rstrip(b"=")
+    producer = ProducerApp(tmp_path / "jwks.json")
+    token = (b"authorization", b"Bearer " + head + b".e30.AAAA")
+    answered = await producer.post(only=[token, (b"content-type", b"application/json")])
+
+    assert 401 == answered.status
+    assert "urn:tenantry:problem:unauthenticated" == answered.json["type"]

@@ -142,7 +142,9 @@ class TokenIdentity:
                 raise UnauthenticatedError(msg)
             claims = jwt.decode(token, key, **self._decode)
         except (jwt.PyJWTError, ValueError, OverflowError, RecursionError) as error:
-            msg = f"the token does not verify: {error}"
+            # Its text may quote the token's header, in which a lone surrogate has no UTF-8.
+            reason = str(error).encode("ascii", "backslashreplace").decode()
+            msg = f"the token does not verify: {reason}"
             raise UnauthenticatedError(msg) from None
         try:
             tenant = parse_tenant_id(claims.get(self._claim))
