@@ -7,15 +7,18 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from support.waiting import wait_for
+
 pytestmark = [
     pytest.mark.faults,
-    pytest.mark.skipif(sys.platform != "linux", reason="reads /proc"),
+    pytest.mark.skipif(
+        sys.platform != "linux", reason="CPU and memory of a process are read from /proc"
+    ),
 ]
 
 BENCHMARKS = (sys.executable, "-m", "tenantry_benchmarks")
@@ -99,10 +102,11 @@ def test_an_interrupted_run_keeps_what_it_measured_and_leaves_no_process(tmp_pat
     assert document["interrupted"] is True
     assert document["rows"][0]["figures"]
     assert "interrupted" in (tmp_path / "results.md").read_text("utf-8")
-    deadline = time.monotonic() + 10
-    while left := [pid for pid in descendants if Path(f"/proc/{pid}").exists()]:
-        assert time.monotonic() < deadline, left
-        time.sleep(0.05)
+    wait_for(
+        lambda: not any(Path(f"/proc/{pid}").exists() for pid in descendants),
+        seconds=10,
+        what="the end of every process",
+    )
 
 
 def test_an_engine_that_is_not_installed_is_said_in_one_line(tmp_path: Path) -> None:

@@ -10,14 +10,15 @@ import shlex
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
 import psutil
 import pytest
 
+from support import load
+from support.waiting import wait_for
 from tenantry_local.issuer import Issuer
 from tenantry_local.laptop import Laptop
 from tenantry_local.model import CONSUMER, PRODUCER, TenantSpec
@@ -70,14 +71,6 @@ async def loadtest_beside(
 def report_of(tmp_path: Path) -> Path:
     [folder] = (tmp_path / "out").iterdir()
     return folder
-
-
-def wait_for(condition: Callable[[], object], *, seconds: float = 30.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            raise TimeoutError
-        time.sleep(0.05)
 
 
 def are_users_there(tmp_path: Path) -> bool:
@@ -274,7 +267,13 @@ async def test_a_host_that_goes_down_is_not_hidden_in_averages(tmp_path: Path) -
             )
         )
         await asyncio.to_thread(wait_for, lambda: are_users_there(tmp_path))
-        await asyncio.sleep(6)  # the warm-up is not measured
+        producer = laptop.instance("pool-1", PRODUCER)
+
+        async def is_warmed_up() -> bool:
+            # What is sent until then, some 115 messages, is not measured.
+            return await load.metric(producer, "tenantry_messages_accepted_total") >= 140
+
+        await load.wait_for(is_warmed_up, seconds=30)
         await laptop.kill("pool-1", PRODUCER)
         done = await run
     assert done.returncode == 1, done.stdout + done.stderr

@@ -7,9 +7,8 @@ import json
 import os
 import subprocess
 import sys
-import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -17,6 +16,7 @@ from typing import Any, Final
 import aiohttp
 import pytest
 
+from support.waiting import wait_for
 from tenantry_local.engine import start_engine
 from tenantry_local.processes import Processes, free_port
 
@@ -63,13 +63,6 @@ def is_running(pid: int) -> bool:
         return False
 
 
-def wait_for(condition: Callable[[], bool], seconds: float) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.01)
-
-
 def listening(pid: int) -> set[str]:
     """Addresses on which a process listens, as the kernel writes them."""
     inodes = set()
@@ -103,7 +96,7 @@ def test_the_demo_proves_on_the_stand_in(tmp_path: Path) -> None:
     assert "Proven: each of 360 accepted messages is stored once" in done.stdout
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+@pytest.mark.skipif(sys.platform != "linux", reason="who listens where is read from /proc")
 def test_it_says_what_it_is_and_ends_with_the_laptop(tmp_path: Path) -> None:
     """In JSON and on its page; on the loopback alone; SIGKILL of the laptop ends it too."""
     with laptop(tmp_path) as (process, described):
@@ -115,7 +108,7 @@ def test_it_says_what_it_is_and_ends_with_the_laptop(tmp_path: Path) -> None:
         assert listening(pid) == {"0100007F"}
 
         process.kill()
-        wait_for(lambda: not is_running(pid), 5)
+        wait_for(lambda: not is_running(pid), seconds=5)
 
 
 async def test_a_sigterm_ends_it_at_once(tmp_path: Path) -> None:

@@ -6,28 +6,19 @@ import json
 import os
 import subprocess
 import sys
-import time
 import urllib.request
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
+from support.waiting import wait_for
 from tenantry_local import child
 from tenantry_local.processes import free_port
 
 HOST: Final = "127.0.0.1"
 
 _READY_SECONDS: Final = 60.0
-_POLL_SECONDS: Final = 0.1
-
-
-def wait(holds: Callable[[], bool], seconds: float, otherwise: str) -> None:
-    """Wait until something holds; fail when it does not in time."""
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline, f"{otherwise} within {seconds:g} s"
-        time.sleep(_POLL_SECONDS)
 
 
 @contextmanager
@@ -65,7 +56,7 @@ def service(name: str, settings: Mapping[str, str], folder: Path) -> Generator[s
             except OSError:
                 return False
 
-        wait(is_ready, _READY_SECONDS, f"the {name} is not ready")
+        wait_for(is_ready, seconds=_READY_SECONDS, what=f"a {name} that is ready")
         yield f"http://{HOST}:{port}"
     finally:
         process.kill()

@@ -1,4 +1,4 @@
-"""A collector of spans: OTLP over HTTP, on loopback, as services export to it."""
+"""A collector that keeps the spans which services export to it."""
 
 from __future__ import annotations
 
@@ -6,15 +6,10 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-from aiohttp import web
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
-    ExportTraceServiceRequest,
-    ExportTraceServiceResponse,
-)
 from opentelemetry.proto.trace.v1.trace_pb2 import Span as WireSpan
 from opentelemetry.proto.trace.v1.trace_pb2 import Status
 
-from tenantry_local.model import HOST
+from tenantry_benchmarks.collector import exports_up, spans_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,33 +48,18 @@ class Collector:
         """The spans of one trace."""
         return [span for span in self.spans if span.trace_id == trace_id]
 
-    async def _take(self, request: web.Request) -> web.Response:
-        body = await request.read()
+    def take(self, body: bytes) -> None:
+        """One export."""
         self.raw.append(body)
-        for resource_spans in ExportTraceServiceRequest.FromString(body).resource_spans:
-            names = {one.key: one.value.string_value for one in resource_spans.resource.attributes}
-            for scope_spans in resource_spans.scope_spans:
-                self.spans += [_span(names["service.name"], wire) for wire in scope_spans.spans]
-        return web.Response(
-            body=ExportTraceServiceResponse().SerializeToString(),
-            content_type="application/x-protobuf",
-        )
+        self.spans += [_span(service, wire) for service, wire in spans_of(body)]
 
 
 @asynccontextmanager
 async def collector_up() -> AsyncGenerator[Collector, None]:
-    """A collector on a free port, until the block ends."""
+    """A collector that keeps what comes, until the block ends."""
     collector = Collector()
-    app = web.Application(client_max_size=2**26)
-    app.router.add_post("/v1/traces", collector._take)
-    runner = web.AppRunner(app, shutdown_timeout=0.1)
-    await runner.setup()
-    await web.TCPSite(runner, HOST, 0).start()
-    collector.url = f"http://{HOST}:{runner.addresses[0][1]}"
-    try:
+    async with exports_up(collector.take) as collector.url:
         yield collector
-    finally:
-        await runner.cleanup()
 
 
 def _span(service: str, wire: WireSpan) -> Span:

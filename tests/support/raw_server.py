@@ -110,7 +110,7 @@ class RawServer:
         """A connection by its number, the first is 0, once it is there."""
         async with asyncio.timeout(SECONDS):
             while len(self.peers) <= number:  # noqa: ASYNC110 - the condition has no event
-                await asyncio.sleep(0.001)
+                await asyncio.sleep(0.001)  # between two looks: the time-out ends the wait
         return self.peers[number]
 
     def take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -22,8 +22,9 @@ from botocore.config import Config
 
 from chart.render import environment, of_kind, render
 from support import terraform
-from support.chart_services import http, service, wait
+from support.chart_services import http, service
 from support.terraform import TENANT_MODULE, Root, TerraformError
+from support.waiting import wait_for
 from tenantry import names
 from tenantry.registry import Placement, to_item
 from tenantry.tenant_id import TenantId
@@ -383,7 +384,7 @@ def _kill_when(root: Root, half_way: Callable[[], bool]) -> None:
         start_new_session=True,
     )
     try:
-        wait(half_way, _HALF_WAY_SECONDS, "the apply does not come half-way")
+        wait_for(half_way, seconds=_HALF_WAY_SECONDS, what="an apply that is half-way")
         assert process.poll() is None, "the apply ended before it could be killed"
     finally:
         os.killpg(process.pid, signal.SIGKILL)
@@ -419,5 +420,5 @@ def _send_and_read(
             found.update(answer.get("Item", {}))
             return bool(found)
 
-        wait(is_stored, _STORED_SECONDS, "the message is not stored")
+        wait_for(is_stored, seconds=_STORED_SECONDS, what="the message's storing")
         return found, http(f"{consumer}/messages/{sent['message_id']}", token)

@@ -67,7 +67,7 @@ def wait_for(url: str, token: str) -> dict[str, Any]:
             return stored
         if time.monotonic() > ends_at:
             raise FailedError(f"{url} was accepted and is not stored: {status}")
-        time.sleep(0.5)
+        time.sleep(0.5)  # between two looks: `SECONDS` ends the wait
 
 
 def expect(

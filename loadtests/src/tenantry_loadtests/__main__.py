@@ -74,8 +74,8 @@ async def _main(settings: Settings) -> int:
                 async with _target(settings, recipe, entries) as target:
                     run_folder = folder if len(recipes) == 1 else folder / recipe.name
                     run_folder.mkdir(exist_ok=True)
-                    outcomes.append(
-                        await run(
+                    try:
+                        outcome = await run(
                             settings,
                             recipe,
                             target,
@@ -83,7 +83,12 @@ async def _main(settings: Settings) -> int:
                             interrupt=interrupt,
                             progress=progress,
                         )
-                    )
+                    except GeneratorError as error:
+                        # All there is to say of it, for whoever looks into the folder.
+                        text = f"{recipe.name}: FAILED\n{error}\n"
+                        (run_folder / "summary.txt").write_text(text, "utf-8")
+                        raise
+                    outcomes.append(outcome)
     if not outcomes:
         return _INTERRUPTED
     page = write_reports(folder, settings.shape, outcomes, started)

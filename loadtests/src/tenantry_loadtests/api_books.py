@@ -58,12 +58,12 @@ class ApiBooks:
         self._session.verify = not insecure
         self._tokens = {entry.tenant: TokenSource(entry) for entry in self._entries}
 
-    def read(self, patience: float) -> Books:
+    def read(self, patience: Callable[[], float]) -> Books:
         """Look until all is found, or nothing was for a while."""
         stored: dict[str, set[bytes]] = {entry.tenant: set() for entry in self._entries}
         unread: dict[str, str] = {}
         unlooked: dict[str, frozenset[bytes]] = {}
-        until = self._clock.monotonic() + patience
+        since = self._clock.monotonic()
         while True:
             before = sum(map(len, stored.values()))
             for entry in self._entries:
@@ -88,8 +88,8 @@ class ApiBooks:
             if have == told or (unlooked and not unread):
                 break
             if total > before:
-                until = self._clock.monotonic() + patience
-            if self._clock.monotonic() > until:
+                since = self._clock.monotonic()
+            if self._clock.monotonic() > since + patience():
                 break
             self._clock.sleep(_PAUSE)
         return Books(

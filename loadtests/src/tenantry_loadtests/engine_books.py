@@ -44,10 +44,10 @@ class EngineBooks:
     say: Callable[[str], object]
     clock: Clock = SYSTEM
 
-    def wait_until_empty(self, patience: float) -> bool:
+    def wait_until_empty(self, patience: Callable[[], float]) -> bool:
         """Wait while the queues become shorter; whether they are empty in the end."""
         least: int | None = None
-        until = self.clock.monotonic() + patience
+        since = self.clock.monotonic()
         calm_since: float | None = None
         while True:
             depth = sum(map(self.depth, self.places.queues))
@@ -60,8 +60,8 @@ class EngineBooks:
                 calm_since = None
                 self.say(f"{depth} messages in the queues")
                 if least is None or depth < least:
-                    least, until = depth, now + patience
-                elif now > until:
+                    least, since = depth, now
+                elif now > since + patience():
                     return False
             self.clock.sleep(_POLL)
 

@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 from collections import Counter
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final
 
@@ -77,7 +77,7 @@ class LaptopTarget:
             raise ScalingError(str(error)) from error
         return self._metrics_urls()
 
-    async def books(self, result: Result, patience: float, say: Say) -> Books:
+    async def books(self, result: Result, patience: Callable[[], float], say: Say) -> Books:
         """Of tables and queues, when nothing moves any more."""
         del result  # the books hold all there is
         tenants = self._laptop.tenants.values()

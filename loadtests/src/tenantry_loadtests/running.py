@@ -11,7 +11,7 @@ import sys
 import tempfile
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any, Final
 
@@ -95,11 +95,17 @@ async def run(
     accounting = Accounting()
     if result.accepted or result.unknown:
         progress.phase("accounting")
-        patience = _PATIENCE_WHEN_INTERRUPTED if result.interrupted else settings.drain
+
+        def patience() -> float:
+            # Asked anew all the time: the signal may come while this is under way.
+            hurries = interrupt.stopping.is_set()
+            return _PATIENCE_WHEN_INTERRUPTED if hurries else settings.drain
+
         books = await target.books(result, patience, progress.say)
         accounting = account(
             result.accepted, result.unknown, books, lost_workers=len(result.workers_lost)
         )
+    result = replace(result, interrupted=result.interrupted or interrupt.stopping.is_set())
     judged = judge(conditions, result)
     return Outcome(
         recipe=recipe,

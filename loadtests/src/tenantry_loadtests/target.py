@@ -73,7 +73,7 @@ class Target(Protocol):
         """
         ...
 
-    async def books(self, result: Result, patience: float, say: Say) -> Books:
+    async def books(self, result: Result, patience: Callable[[], float], say: Say) -> Books:
         """Wait until what was accepted has arrived, and see where it is.
 
         Args:
@@ -143,7 +143,7 @@ class HostTarget:
             raise ScalingError(f"SCALE_COMMAND for {consumers} ended with {done.returncode}")
         return ()
 
-    async def books(self, result: Result, patience: float, say: Say) -> Books:
+    async def books(self, result: Result, patience: Callable[[], float], say: Say) -> Books:
         """By the API, and the queues' attributes if they may be asked."""
         books = ApiBooks(
             self._facts.tenants,

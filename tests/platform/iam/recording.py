@@ -315,4 +315,4 @@ async def _until(condition: Callable[[], Awaitable[bool]]) -> None:
     deadline = time.monotonic() + SECONDS
     while not await condition():
         assert time.monotonic() < deadline, "it never came to that"
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(0.05)  # between two looks: the deadline above ends the wait

@@ -113,7 +113,7 @@ def test_waiting_ends_when_the_queues_stay_empty() -> None:
     """And says how many are left until then."""
     queues, said = FakeQueues(queue=["x"] * 30), list[str]()
     books = the_books(queues, FakeTables(), said, Draining(queues))
-    assert books.wait_until_empty(patience=3.0)
+    assert books.wait_until_empty(lambda: 3.0)
     assert said == [f"{left} messages in the queues" for left in (30, 20, 10)]
 
 
@@ -121,8 +121,16 @@ def test_waiting_ends_when_the_queues_do_not_become_shorter() -> None:
     """After its patience; a poison message would hold it for ever otherwise."""
     time = FakeTime()
     books = the_books(FakeQueues(queue=["x"]), FakeTables(), [], time)
-    assert not books.wait_until_empty(patience=3.0)
+    assert not books.wait_until_empty(lambda: 3.0)
     assert sum(time.slept) == pytest.approx(3.5)
+
+
+def test_a_signal_shortens_a_wait_that_is_under_way() -> None:
+    """Patience used to be what it was at the start, whatever came meanwhile."""
+    time = FakeTime()
+    books = the_books(FakeQueues(queue=["x"]), FakeTables(), [], time)
+    assert not books.wait_until_empty(lambda: 1_000.0 if sum(time.slept) < 5 else 1.0)
+    assert sum(time.slept) == pytest.approx(5)
 
 
 class FakeApi:
@@ -180,7 +188,7 @@ def a_result_of(accepted: frozenset[bytes]) -> Result:
 def test_ids_are_found_in_the_list_whatever_else_is_there() -> None:
     """Earlier data does not count, and does not hide what is sought."""
     wanted, earlier = some_ids(300), some_ids(900, "earlier")
-    books = the_api_books(FakeApi({*wanted, *earlier}), a_result_of(wanted)).read(patience=5)
+    books = the_api_books(FakeApi({*wanted, *earlier}), a_result_of(wanted)).read(lambda: 5)
     assert books.stored == {"acme": wanted}
     assert not books.unlooked
     assert books.dead is None
@@ -190,7 +198,7 @@ def test_what_is_not_stored_is_waited_for_and_then_missing() -> None:
     """As long as nothing comes, its patience lasts."""
     wanted = some_ids(30)
     lost = min(wanted)
-    books = the_api_books(FakeApi(set(wanted - {lost})), a_result_of(wanted)).read(patience=5)
+    books = the_api_books(FakeApi(set(wanted - {lost})), a_result_of(wanted)).read(lambda: 5)
     assert books.stored == {"acme": wanted - {lost}}
 
 
@@ -201,7 +209,7 @@ def test_a_list_too_long_is_looked_up_by_id_and_the_rest_is_named(
     monkeypatch.setattr(api_books, "_PAGES_AT_MOST", 1)
     monkeypatch.setattr(api_books, "_READS_AT_MOST", 20)
     wanted, earlier = some_ids(150), some_ids(900, "earlier")
-    books = the_api_books(FakeApi({*wanted, *earlier}), a_result_of(wanted)).read(patience=5)
+    books = the_api_books(FakeApi({*wanted, *earlier}), a_result_of(wanted)).read(lambda: 5)
     assert len(books.stored["acme"]) + len(books.unlooked["acme"]) == 150
     assert 20 <= len(books.stored["acme"]) < 150
 
@@ -211,9 +219,9 @@ def test_an_api_that_fails_for_a_moment_is_asked_again() -> None:
     wanted = some_ids(5)
     api = FakeApi(set(wanted))
     api.failing = 2
-    assert the_api_books(api, a_result_of(wanted)).read(patience=5).stored == {"acme": wanted}
+    assert the_api_books(api, a_result_of(wanted)).read(lambda: 5).stored == {"acme": wanted}
     api.failing = 10_000
-    books = the_api_books(api, a_result_of(wanted)).read(patience=5)
+    books = the_api_books(api, a_result_of(wanted)).read(lambda: 5)
     assert books.unread == ("acme's messages (503)",)
     assert books.unreadable == {"acme"}
 
@@ -225,5 +233,5 @@ def test_what_the_queues_hold_is_counted_where_they_may_be_asked() -> None:
     result = a_result(plan=a_plan(), accepted={"acme": wanted}, observations=[before])
     after = Observation(2.0, depth=3, dead=42)
     api = FakeApi(set())
-    assert the_api_books(api, result, lambda: after).read(patience=1).waiting == 5
-    assert the_api_books(api, result).read(patience=1).waiting is None
+    assert the_api_books(api, result, lambda: after).read(lambda: 1).waiting == 5
+    assert the_api_books(api, result).read(lambda: 1).waiting is None

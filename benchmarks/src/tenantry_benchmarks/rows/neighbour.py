@@ -140,7 +140,7 @@ class NeighbourRow:
             if asyncio.get_running_loop().time() > deadline:
                 msg = f"{self.name}: not all quiet messages were stored in {_QUEUE_SECONDS:g} s"
                 raise LaptopError(msg)
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(0.1)  # between two looks: the deadline above ends the wait
             stored = {**stored, **await self.rig.gate.take()}
         return [(stored[one] - due) * 1_000 for one, (due, _) in result.accepted.items()]
 

@@ -187,7 +187,7 @@ class _Session(AIOHTTPSession):
     """aiobotocore's, which takes a certificate of any host, and looks whose it is."""
 
     def _get_ssl_context(self) -> ssl.SSLContext:
-        # The stubs do not know it.
+        # aiobotocore has no types for it.
         context: ssl.SSLContext = super()._get_ssl_context()  # type: ignore[misc]
         context.check_hostname = True
         return context

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from dataclasses import dataclass, replace
@@ -178,6 +179,9 @@ class Services:
             "TENANTRY_JWT_AUDIENCE": issuer.AUDIENCE,
             "TENANTRY_SHUTDOWN_DELAY_SECONDS": "0",
         }
+        # Of the user's own settings the one that is worth a comparison here.
+        if (transport := os.environ.get("TENANTRY_TRANSPORT")) is not None:
+            env["TENANTRY_TRANSPORT"] = transport
         if entry.service == CONSUMER:
             env |= {
                 "TENANTRY_QUEUE_URL": entry.resources.queue_url,

@@ -43,7 +43,7 @@ async def all_places_are_free(pool: Connections, server: RawServer, most: int) -
     bodies = [b"%d" % n for n in range(most + 1)]
     calls = [start(ask(pool, body)) for body in bodies]
     await until(lambda: len(asked) == most)
-    await asyncio.sleep(SHORT)
+    await asyncio.sleep(SHORT)  # what must not happen has no event: time for it to go wrong
     assert most == len(asked) == len(pool._open)
     held.set()
 

@@ -74,7 +74,7 @@ class Machine:
             for _ in range(number):
                 await asyncio.sleep(0)
         elif kind == "wait":
-            await asyncio.sleep(0.002)
+            await asyncio.sleep(0.002)  # a step of the machine: longer than a call's time-out
         elif kind == "stray":
             await self.stray(number)
         elif self.owed:

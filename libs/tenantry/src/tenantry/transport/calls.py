@@ -149,11 +149,16 @@ def _body(request: dict[str, Any]) -> bytes:
     try:
         body = orjson.dumps(request, default=_blob)
     except orjson.JSONEncodeError:
-        pass  # lone surrogates, which a queue may bring and JSON can say: AWS is to judge them
-    else:
-        # The first byte of the two is looked for alone, at no cost to speak of.
-        if _FIRST_OF_NONCHARACTERS not in body or not any(one in body for one in _NONCHARACTERS):
-            return body
+        # Lone surrogates, which a queue may bring and JSON can say: AWS is to judge them.
+        return _escaped(request)
+    # The first byte of the two is looked for alone, at no cost to speak of.
+    if _FIRST_OF_NONCHARACTERS in body and any(one in body for one in _NONCHARACTERS):
+        return _escaped(request)
+    return body
+
+
+def _escaped(request: dict[str, Any]) -> bytes:
+    """With all but ASCII escaped, as botocore sends everything."""
     return json.dumps(request, default=_blob).encode()
 
 
