@@ -78,7 +78,7 @@ def are_users_there(tmp_path: Path) -> bool:
     return bool(logs) and "All users spawned" in logs[0].read_text()
 
 
-@pytest.mark.slow
+@pytest.mark.faults
 def test_a_short_run_passes_and_leaves_a_report(tmp_path: Path) -> None:
     """Status 0, every message accounted for, and the files; nothing of the user's is used."""
     done = loadtest(tmp_path, DURATION="4", WARM_UP="1")
