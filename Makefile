@@ -5,8 +5,8 @@
 PYTHON ?= python3
 python := .venv/bin/python
 .DEFAULT_GOAL := help
-.PHONY: help check format test test-faults test-terraform test-engines demo up token loadtest bench bench-full scale \
-  lock goldens clean dev engine
+.PHONY: help check format test test-faults test-terraform test-cluster test-engines tools demo up token loadtest bench \
+  bench-full scale matrix lock goldens clean dev engine
 
 help: ## This list | - | -
 	@awk -F' *## *|[:|] *' '/^[a-z-]+:.*##/ {n = split($$0, part, / *(##|\|) */); \
@@ -26,8 +26,11 @@ test: dev engine ## Tests with coverage; ARGS='-k name' for some of them | Pytho
 test-faults: dev engine ## Many kills, interruptions, faults between the services and AWS | Python 3.11+ | 6 min
 	@scripts/test-faults.sh $(ARGS)
 
-test-terraform: dev engine ## Tenant module applied on a local engine | Terraform 1.11+; Go for OpenTofu | 5 min
+test-terraform: dev engine ## Roles and module applied on a local engine, by their own policies | Terraform 1.11+; Go | 5 min
 	@scripts/test-terraform.sh $(ARGS)
+
+test-cluster: dev ## Chart, admission and fleet on a real API server | Go 1.26+ | 3 min, first 10
+	@scripts/test-cluster.sh $(ARGS)
 
 test-engines: dev ## Contract suites on DynamoDB Local and ElasticMQ | Java 17+, Maven | 1 min
 	@scripts/test-engines.sh $(ARGS)
@@ -50,6 +53,12 @@ bench: dev engine ## CPU, AWS calls and latency a message, beside their baseline
 
 bench-full: dev engine ## All figures: throughput, memory, noisy neighbours too | Python 3.11+, Node | 40 min
 	@exec $(python) -m tenantry_benchmarks --full $(ARGS)
+
+tools: dev ## Build what test-terraform and test-cluster need, once | Go 1.26+ | 15 min
+	@$(python) scripts/tool.py --all
+
+matrix: dev ## Who may do what in AWS, as a table | Terraform 1.11+ | 15 s
+	@PYTHONPATH=tests:tests/platform $(python) -m iam
 
 scale: dev ## Write the tables of docs/scale.md from its models | Python 3.11+ | 5 s
 	@$(python) -m tenantry_benchmarks.scale --write docs/scale.md

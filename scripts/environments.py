@@ -142,6 +142,7 @@ ENVIRONMENTS: Final = {
                 ROOT / "services" / "producer",
                 ROOT / "services" / "consumer",
                 ROOT / "platform" / "local",
+                ROOT / "platform" / "tenantctl",
                 ROOT / "loadtests",
                 ROOT / "benchmarks",
             ),

@@ -32,6 +32,7 @@ PROJECTS: Final = {
     "tenantry-producer": "services/producer",
     "tenantry-consumer": "services/consumer",
     "tenantry-local": "platform/local",
+    "tenantctl": "platform/tenantctl",
     "tenantry-loadtests": "loadtests",
     "tenantry-benchmarks": "benchmarks",
 }

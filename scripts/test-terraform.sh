@@ -10,8 +10,8 @@ if ! command -v terraform >/dev/null; then
   [ -z "${CI:-}" ] || exit 1
   exit 3
 fi
-tofu=$(scripts/tofu.sh --built)
+tofu=$(.venv/bin/python scripts/tool.py --built opentofu)
 if [ -n "$tofu" ]; then
-  export TENANTRY_TOFU="$tofu"
+  export TENANTRY_TOFU="$tofu/tofu"
 fi
 exec .venv/bin/python -m pytest -m terraform tests/platform "$@"

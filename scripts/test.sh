@@ -3,8 +3,9 @@
 # With arguments (`make test ARGS='-k name'`): those for pytest, and no floor of coverage.
 set -eu
 cd "$(dirname "$0")/.."
+here="not engines and not faults and not terraform and not cluster"
 if [ $# -gt 0 ]; then
-  exec .venv/bin/python -m pytest -m "not engines and not faults and not terraform" "$@"
+  exec .venv/bin/python -m pytest -m "$here" "$@"
 fi
 
 data=$PWD/.tenantry/coverage
@@ -19,11 +20,11 @@ command -v terraform >/dev/null || {
 }
 # Two at a time, but for those that start services, which measure and would measure each other, and
 # those that share what terraform renders.
-.venv/bin/coverage run -m pytest -m "not engines and not faults and not terraform" --numprocesses 2 \
+.venv/bin/coverage run -m pytest -m "$here" --numprocesses 2 \
   --ignore tests/integration --ignore tests/platform tests || status=$?
 [ "$status" -ne 0 ] ||
   # shellcheck disable=SC2086 # a word, or none
-  .venv/bin/coverage run -m pytest -m "not engines and not faults and not terraform" \
+  .venv/bin/coverage run -m pytest -m "$here" \
     $platform tests/integration || status=$?
 .venv/bin/coverage combine --quiet
 .venv/bin/coverage html --quiet --fail-under=0 --directory "$data/html"

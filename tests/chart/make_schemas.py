@@ -1,8 +1,8 @@
 """Writes schemas.json: what the API server and its CRDs take, without a network at test time.
 
-Run by hand when a version changes; it needs Go, whose module downloads hold the sources. Strict:
-a field that the source does not name is refused. What only the API server can tell (CEL rules,
-admission, defaults) is left to `make test-cluster`.
+Run by hand when a version in tests/tools changes, with PYTHONPATH=scripts. It needs Go, whose
+module downloads hold the sources. Strict: a field that the source does not name is refused. What
+only the API server can tell (CEL rules, admission, defaults) is left to `make test-cluster`.
 """
 
 from __future__ import annotations
@@ -15,9 +15,11 @@ from typing import Any, Final
 
 import yaml
 
+import tool
+
 HERE: Final = Path(__file__).parent
 
-KUBERNETES: Final = "k8s.io/kubernetes@v1.35.4"
+KUBERNETES: Final = "k8s.io/kubernetes@" + tool.version("kubernetes", "k8s.io/kubernetes")
 KINDS: Final = {
     "v1": "ConfigMap LimitRange Namespace Pod ResourceQuota Service ServiceAccount",
     "apps/v1": "Deployment",
@@ -25,39 +27,15 @@ KINDS: Final = {
     "networking.k8s.io/v1": "Ingress NetworkPolicy",
     "policy/v1": "PodDisruptionBudget",
 }
-#: Where each custom resource is defined: module, file, version.
-CUSTOM: Final = (
-    (
-        "github.com/flux-iac/tofu-controller@v0.16.5",
-        "config/crd/bases/infra.contrib.fluxcd.io_terraforms.yaml",
-        "v1alpha2",
-    ),
-    (
-        "github.com/kedacore/keda/v2@v2.20.2",
-        "config/crd/bases/keda.sh_scaledobjects.yaml",
-        "v1alpha1",
-    ),
-    (
-        "github.com/kedacore/keda/v2@v2.20.2",
-        "config/crd/bases/keda.sh_triggerauthentications.yaml",
-        "v1alpha1",
-    ),
-    (
-        "sigs.k8s.io/gateway-api@v1.5.0",
-        "config/crd/standard/gateway.networking.k8s.io_httproutes.yaml",
-        "v1",
-    ),
-    (
-        "github.com/prometheus-operator/prometheus-operator@v0.89.0",
-        "example/prometheus-operator-crd/monitoring.coreos.com_podmonitors.yaml",
-        "v1",
-    ),
-    (
-        "github.com/prometheus-operator/prometheus-operator@v0.89.0",
-        "example/prometheus-operator-crd/monitoring.coreos.com_prometheusrules.yaml",
-        "v1",
-    ),
-)
+#: Custom resources, by the names of their files in tests/tools/crds, and the version that is used.
+CUSTOM: Final = {
+    "gateway.networking.k8s.io_httproutes": "v1",
+    "infra.contrib.fluxcd.io_terraforms": "v1alpha2",
+    "keda.sh_scaledobjects": "v1alpha1",
+    "keda.sh_triggerauthentications": "v1alpha1",
+    "monitoring.coreos.com_podmonitors": "v1",
+    "monitoring.coreos.com_prometheusrules": "v1",
+}
 #: Large, and in no template: what has such a field is refused.
 UNUSED: Final = frozenset(
     {
@@ -99,8 +77,7 @@ def main() -> None:
     kinds, definitions = kubernetes()
     kinds |= dict(custom())
     whole = {
-        "$comment": f"Made by make_schemas.py from {KUBERNETES}, "
-        + ", ".join(sorted({module for module, _, _ in CUSTOM})),
+        "$comment": f"Made by make_schemas.py from {KUBERNETES} and tests/tools/crds",
         "kinds": kinds,
         "definitions": definitions,
     }
@@ -135,8 +112,9 @@ def kubernetes() -> tuple[dict[str, Any], dict[str, Any]]:
 
 def custom() -> Iterator[tuple[str, Any]]:
     """Schemas of custom resources, with the metadata of any object."""
-    for source, path, version in CUSTOM:
-        crd = yaml.safe_load((module(source) / path).read_text("utf-8"))["spec"]
+    folder = tool.make(tool.CRDS) / tool.CRDS
+    for name, version in CUSTOM.items():
+        crd = yaml.safe_load((folder / f"{name}.yaml").read_text("utf-8"))["spec"]
         [served] = [each for each in crd["versions"] if each["name"] == version]
         schema = strict(served["schema"]["openAPIV3Schema"])
         schema["properties"]["metadata"] = {"$ref": "#/definitions/meta.v1.ObjectMeta"}

@@ -104,8 +104,9 @@ async def nowhere(engine: str, nowhere_url: str) -> AsyncGenerator[PlacementRead
             generation=2**53 + 1,
             previous=Place("http://sqs.example/0/old", "old"),
         ),
+        a_placement(status="offboarded", until=1_765_000_000, changed_at=1_763_800_000),
     ],
-    ids=["basic", "advanced", "moving"],
+    ids=["basic", "advanced", "moving", "tombstone"],
 )
 async def test_a_placement_is_read_as_it_was_written(
     registry: Registry, placement: Placement

@@ -22,8 +22,17 @@ _READY_SECONDS: Final = 60.0
 
 
 @contextmanager
-def service(name: str, settings: Mapping[str, str], folder: Path) -> Generator[str, None, None]:
-    """A service with the chart's settings: another port, as there is one machine for all."""
+def service(
+    name: str, settings: Mapping[str, str], folder: Path, pod: Mapping[str, str]
+) -> Generator[str, None, None]:
+    """A service with the chart's settings: another port, as there is one machine for all.
+
+    Args:
+        name: Of the service, and its module.
+        settings: What the chart says.
+        folder: For its log.
+        pod: What EKS adds in a cluster: credentials, and where they are good.
+    """
     port, private_port = free_port(), free_port()
     path = {key: os.environ[key] for key in ("PATH", "HOME") if key in os.environ}
     log = folder / f"{name}.log"
@@ -37,9 +46,7 @@ def service(name: str, settings: Mapping[str, str], folder: Path) -> Generator[s
                 "TENANTRY_HOST": HOST,
                 "TENANTRY_PORT": str(port),
                 "TENANTRY_PRIVATE_PORT": str(private_port),
-                # In a cluster these come from Pod Identity.
-                "AWS_ACCESS_KEY_ID": "local",
-                "AWS_SECRET_ACCESS_KEY": "local",
+                **pod,
                 "NO_PROXY": HOST,
             },
             stdin=subprocess.DEVNULL,

@@ -2,140 +2,35 @@
 
 Each flow is a root of its own with a state of its own, as for the controller that runs the module
 in a cluster: import blocks, by which a lost state is found again, are for roots only. The flows
-run side by side, as an apply mostly waits.
+run side by side, as an apply mostly waits, and all through the gate (`support.tenant_world`).
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
 import subprocess
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
-from threading import Lock
+from dataclasses import dataclass
 from typing import Any, Final
 
-import boto3
-from botocore.config import Config
-
-from chart.render import environment, of_kind, render
-from support import terraform
-from support.chart_services import http, service
-from support.terraform import TENANT_MODULE, Root, TerraformError
+from iam import crossing
+from iam.world import ACCOUNT, CLUSTER, ENVIRONMENT, REGION
+from support.tenant_world import REGISTRY, Served, World, serve
+from support.terraform import Root, TerraformError
 from support.waiting import wait_for
 from tenantry import names
-from tenantry.registry import Placement, to_item
+from tenantry.registry import Placement
 from tenantry.tenant_id import TenantId
-from tenantry_local.issuer import AUDIENCE, ISSUER, Issuer
 
-ENVIRONMENT: Final = "dev"
-REGION: Final = "eu-central-1"
-#: What the module asks of AWS, in the engine's words.
-ENGINE_SERVICES: Final = "sqs,dynamodb,sts,iam,eks,cloudwatch"
-
-_STORED_SECONDS: Final = 60.0
 _HALF_WAY_SECONDS: Final = 120.0
+#: Whose pods reach for a tenant's things.
+_OTHER_TENANT: Final = "globex"
 
 #: The kind of resource, and what of it a plan would change: a set of attributes.
 Changes = dict[str, set[str]]
-
-
-@dataclass(frozen=True, slots=True)
-class Aws:
-    """Clients of the engine, to look at what was made with other eyes than Terraform's."""
-
-    url: str
-    sqs: Any
-    dynamodb: Any
-    eks: Any
-    cloudwatch: Any
-
-    @classmethod
-    def connect(cls, url: str) -> Aws:
-        """Clients that reach this engine and no account."""
-        session = boto3.session.Session(
-            aws_access_key_id="local", aws_secret_access_key="local", region_name=REGION
-        )
-        config = Config(proxies={}, retries={"total_max_attempts": 3})
-        clients = (
-            session.client(service, endpoint_url=url, config=config)
-            for service in ("sqs", "dynamodb", "eks", "cloudwatch")
-        )
-        return cls(url, *clients)
-
-    def traces(self, instance: str) -> set[str]:
-        """All that there is of an instance, by kind and name."""
-        start = f"{ENVIRONMENT}-{instance}-"
-        queues = self.sqs.list_queues(QueueNamePrefix=start).get("QueueUrls", [])
-        alarms = self.cloudwatch.describe_alarms(AlarmNamePrefix=start)["MetricAlarms"]
-        tables = self.dynamodb.list_tables()["TableNames"]
-        associations = self.eks.list_pod_identity_associations(
-            clusterName=ENVIRONMENT, namespace=instance
-        )["associations"]
-        return {
-            *(f"queue {url.rpartition('/')[2]}" for url in queues),
-            *(f"alarm {alarm['AlarmName']}" for alarm in alarms),
-            *(f"table {name}" for name in tables if name.startswith(start)),
-            *(f"association {one['serviceAccount']}" for one in associations),
-        }
-
-    def tags(self, instance: str) -> dict[str, str]:
-        """Of an instance's table."""
-        name = names.table_name(ENVIRONMENT, instance)
-        arn = self.dynamodb.describe_table(TableName=name)["Table"]["TableArn"]
-        tags = self.dynamodb.list_tags_of_resource(ResourceArn=arn)["Tags"]
-        return {tag["Key"]: tag["Value"] for tag in tags}
-
-
-@dataclass(slots=True)
-class World:
-    """What all flows share: the engine, the tools, and a place for their roots.
-
-    Attributes:
-        tofu: OpenTofu, as the controller in the cluster runs it; Terraform where it is not built.
-    """
-
-    terraform: Path
-    tofu: Path
-    aws: Aws
-    tagging_url: str
-    folder: Path
-    issuer: Issuer
-    jwks_url: str
-    _opening: Lock = field(default_factory=Lock)
-
-    def values(self, instance: Mapping[str, Any]) -> dict[str, Any]:
-        """Values of the chart for an instance, with this engine in AWS's place."""
-        return {
-            "instance": dict(instance),
-            "facts": {
-                "environment": ENVIRONMENT,
-                "region": REGION,
-                "queueUrlPrefix": f"{self.aws.url}/000000000000",
-                "identity": {"issuer": ISSUER, "audience": AUDIENCE, "jwks": self.jwks_url},
-                "local": {"awsEndpointUrl": self.aws.url},
-            },
-        }
-
-    def open(self, instance: Mapping[str, Any], tool: Path | None = None) -> Root:
-        """A root of the module with the variables that the chart passes it."""
-        folder = terraform.copy_module(TENANT_MODULE, self.folder / str(instance["id"]))
-        with self._opening:  # a cache of plug-ins takes one writer
-            root = terraform.open_root(
-                tool or self.terraform,
-                folder,
-                AWS_ENDPOINT_URL=self.aws.url,
-                AWS_ENDPOINT_URL_RESOURCE_GROUPS_TAGGING_API=self.tagging_url,
-            )
-        self.say(root, instance)
-        return root
-
-    def say(self, root: Root, instance: Mapping[str, Any]) -> None:
-        """Change the instance; what follows is planned for it."""
-        [found] = of_kind(render(self.values(instance)), "Terraform")
-        root.write({given["name"]: given["value"] for given in found["spec"]["vars"]})
 
 
 def apply(root: Root) -> dict[str, str]:
@@ -219,34 +114,74 @@ class PremiumLife:
 
     made: set[str]
     outputs: dict[str, str]
-    settings: dict[str, dict[str, str]]
-    stored: dict[str, Any]
-    read: dict[str, Any]
+    served: Served
+    crossed: Crossed
     refused: dict[str, str]
     after_refusals: set[str]
     ended: Ended
 
 
+@dataclass(frozen=True, slots=True)
+class Crossed:
+    """What came of calls on the tenant's things, by attempt.
+
+    Attributes:
+        own: Codes of errors of its own pods; empty texts where there were none.
+        other: Those of another tenant's.
+        when_widened: What the other's pods could do with one condition of a policy gone.
+    """
+
+    own: dict[str, str]
+    other: dict[str, str]
+    when_widened: dict[str, set[str]]
+
+
 def premium(world: World) -> PremiumLife:
-    """Apply, plan again, store a message, refuse, offboard."""
+    """Apply, plan again, store a message, cross, refuse, offboard."""
     instance = {"id": "acme", "tier": "premium"}
     root = world.open(instance)
     outputs = apply(root)
     made = world.aws.traces("acme")
     second = plan(root)
-    objects = render(world.values(instance))
-    settings = {name: environment(objects, name) for name in ("producer", "consumer")}
-    stored, read = _send_and_read(world, outputs, settings)
+    queue_url, table = outputs["queue_url"], outputs["table_name"]
+    placement = Placement(TenantId("acme"), "premium", queue_url, table, rate=1_000)
+    served = serve(world, instance, placement)
+    crossed = _cross(world, placement)
 
     refused = {"destroyed while active": failure(lambda: destroy(root))}
     world.say(root, {"id": "acme", "tier": "advanced", "pool": "pool-1"})
     refused["tier without a transition"] = failure(lambda: plan(root))
     world.say(root, {**instance, "id": "acme-2"})
     refused["another id"] = failure(lambda: apply(root))
+    # The runner is this environment's: what it may make and tag is named so.
+    elsewhere = world.open(instance, environment="staging")
+    refused["another environment"] = failure(lambda: apply(elsewhere))
     after = world.aws.traces("acme") | world.aws.traces("acme-2")
-    return PremiumLife(
-        made, outputs, settings, stored, read, refused, after, end(world, root, instance, second)
+    after |= world.aws.traces("acme", "staging")
+    ended = end(world, root, instance, second)
+    return PremiumLife(made, outputs, served, crossed, refused, after, ended)
+
+
+def _cross(world: World, placement: Placement) -> Crossed:
+    """As pods of the tenant, as pods of another one, and so again with less in the policies."""
+    target = crossing.Target(
+        environment=ENVIRONMENT,
+        cluster=CLUSTER,
+        region=REGION,
+        tenant=placement.tenant_id,
+        queue_url=placement.queue_url,
+        table=placement.table_name,
+        registry=REGISTRY,
     )
+
+    async def cross() -> Crossed:
+        return Crossed(
+            await crossing.try_all(world.gate, target, placement.tenant_id),
+            await crossing.try_all(world.gate, target, _OTHER_TENANT),
+            await crossing.when_widened(world.aws.url, target, _OTHER_TENANT),
+        )
+
+    return asyncio.run(cross())
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,11 +191,12 @@ class PoolLife:
     when_killed: set[str]
     known_when_killed: str
     made: set[str]
+    served: Served
     ended: Ended
 
 
 def pool(world: World) -> PoolLife:
-    """Apply, kill it and its provider half-way, apply again, plan again, offboard."""
+    """Apply, kill it and its provider half-way, apply again, store a message, offboard."""
     instance = {"id": "pool-1", "kind": "pool"}
     root = world.open(instance)
     half = {
@@ -269,11 +205,15 @@ def pool(world: World) -> PoolLife:
     }
     _kill_when(root, lambda: half <= world.aws.traces("pool-1"))
     when_killed = world.aws.traces("pool-1")
+    _drop_what_is_half_written(root)
     # A state that was never written is no error of `state list`'s, but says so.
     known = root.run("state", "list", also=(1,))
-    apply(root)
+    outputs = apply(root)
     made = world.aws.traces("pool-1")
-    return PoolLife(when_killed, known, made, end(world, root, instance, plan(root)))
+    queue_url, table = outputs["queue_url"], outputs["table_name"]
+    placement = Placement(TenantId("wayne"), "basic", queue_url, table, pool="pool-1", rate=50)
+    served = serve(world, instance, placement)
+    return PoolLife(when_killed, known, made, served, end(world, root, instance, plan(root)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -347,7 +287,7 @@ def moving(world: World) -> MovingLife:
     world.say(root, {"id": "nova", **basic, "transition": move | {"phase": "removing"}})
     table = names.table_name(ENVIRONMENT, "nova")
     key = {"tenant_id": {"S": "nova"}, "message_id": {"S": "1"}}
-    queue_url = f"{world.aws.url}/000000000000/{names.queue_name(ENVIRONMENT, 'nova')}"
+    queue_url = f"{world.aws.url}/{ACCOUNT}/{names.queue_name(ENVIRONMENT, 'nova')}"
     world.aws.dynamodb.put_item(TableName=table, Item=key)
     world.aws.sqs.send_message(QueueUrl=queue_url, MessageBody="left")
     refused = failure(lambda: plan(root))
@@ -391,34 +331,10 @@ def _kill_when(root: Root, half_way: Callable[[], bool]) -> None:
         process.wait()
 
 
-def _send_and_read(
-    world: World, outputs: Mapping[str, str], settings: Mapping[str, Mapping[str, str]]
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Start both services as the chart says, send a message; its item, and what is read."""
-    registry = names.registry_table_name(ENVIRONMENT)
-    world.aws.dynamodb.create_table(
-        TableName=registry,
-        AttributeDefinitions=[{"AttributeName": "tenant_id", "AttributeType": "S"}],
-        KeySchema=[{"AttributeName": "tenant_id", "KeyType": "HASH"}],
-        BillingMode="PAY_PER_REQUEST",
-    )
-    placement = Placement(
-        TenantId("acme"), "premium", outputs["queue_url"], outputs["table_name"], rate=1_000
-    )
-    world.aws.dynamodb.put_item(TableName=registry, Item=to_item(placement))
-    token = world.issuer.token("acme")
-    with (
-        service("producer", settings["producer"], world.folder) as producer,
-        service("consumer", settings["consumer"], world.folder) as consumer,
-    ):
-        sent = http(f"{producer}/messages", token, {"type": "order.placed", "payload": {"n": 1}})
-        key = {"tenant_id": {"S": "acme"}, "message_id": {"S": sent["message_id"]}}
-        found: dict[str, Any] = {}
-
-        def is_stored() -> bool:
-            answer = world.aws.dynamodb.get_item(TableName=outputs["table_name"], Key=key)
-            found.update(answer.get("Item", {}))
-            return bool(found)
-
-        wait_for(is_stored, seconds=_STORED_SECONDS, what="the message's storing")
-        return found, http(f"{consumer}/messages/{sent['message_id']}", token)
+def _drop_what_is_half_written(root: Root) -> None:
+    """What the kill cut in two: in a cluster a state is a Secret, written whole or not at all."""
+    for state in root.folder.glob("terraform.tfstate*"):
+        try:
+            json.loads(state.read_bytes())
+        except ValueError:
+            state.unlink()

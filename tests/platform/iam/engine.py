@@ -9,7 +9,7 @@ import json
 import os
 from collections.abc import AsyncGenerator, Collection, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import unquote
 
@@ -19,6 +19,7 @@ from botocore.exceptions import ClientError
 
 from iam.gate import RolePolicies
 from iam.policies import Policy, parse
+from iam.rendered import Document, Role, Roles
 
 #: Where a session looks for what the user configured: nowhere.
 NOTHING_OF_THE_USERS: Final[dict[str, Any]] = {
@@ -30,13 +31,12 @@ NOTHING_OF_THE_USERS: Final[dict[str, Any]] = {
 SERVICES: Final = ("cloudwatch", "dynamodb", "eks", "iam", "sqs")
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Engine:
     """An engine, while its clients are open."""
 
     url: str
     _clients: Mapping[str, Any]
-    _tags: dict[str, Mapping[str, str]] = field(default_factory=dict)
 
     def client(self, service: str) -> Any:
         """A client that is open."""
@@ -44,31 +44,57 @@ class Engine:
 
     async def roles(self, environment: str) -> list[RolePolicies]:
         """The roles that the environment made, with every policy that is attached to them."""
+        return [
+            RolePolicies(
+                arn=role["Arn"],
+                trust=parse(_document(role["AssumeRolePolicyDocument"])),
+                identity=tuple(parse(one) for one in await self._documents(role["RoleName"])),
+                boundary=await self._boundary(role),
+            )
+            async for role in self._listed(environment)
+        ]
+
+    async def documents(self, environment: str) -> Roles:
+        """The same roles as documents, by what they are for: for what judges rendered ones.
+
+        Raises:
+            ValueError: A role has a boundary, or more than one policy, or none.
+        """
+        found: dict[str, Role] = {}
+        async for role in self._listed(environment):
+            [access] = await self._documents(role["RoleName"])
+            if await self._boundary(role):
+                msg = f"{role['RoleName']} has a boundary"
+                raise ValueError(msg)
+            trust = _document(role["AssumeRolePolicyDocument"])
+            purpose = role["RoleName"].removeprefix(f"{environment}-tenantry-")
+            found[purpose] = Role(role["RoleName"], role["Arn"], trust, access)
+        return found
+
+    async def _listed(self, environment: str) -> AsyncGenerator[Any, None]:
         iam = self._clients["iam"]
-        found: list[RolePolicies] = []
         async for page in iam.get_paginator("list_roles").paginate():
             for listed in page["Roles"]:
                 if listed["RoleName"].startswith(f"{environment}-tenantry-"):
-                    role = (await iam.get_role(RoleName=listed["RoleName"]))["Role"]
-                    found.append(await self._policies(role))
-        return found
+                    yield (await iam.get_role(RoleName=listed["RoleName"]))["Role"]
 
-    async def _policies(self, role: Mapping[str, Any]) -> RolePolicies:
-        iam, name = self._clients["iam"], role["RoleName"]
+    async def _documents(self, name: str) -> list[Document]:
+        iam = self._clients["iam"]
         inline = (await iam.list_role_policies(RoleName=name))["PolicyNames"]
         attached = (await iam.list_attached_role_policies(RoleName=name))["AttachedPolicies"]
-        documents = [
-            (await iam.get_role_policy(RoleName=name, PolicyName=one))["PolicyDocument"]
-            for one in inline
+        return [
+            *[
+                _document(
+                    (await iam.get_role_policy(RoleName=name, PolicyName=one))["PolicyDocument"]
+                )
+                for one in inline
+            ],
+            *[_document(await self._managed(one["PolicyArn"])) for one in attached],
         ]
-        documents += [await self._managed(one["PolicyArn"]) for one in attached]
-        boundary = role.get("PermissionsBoundary", {}).get("PermissionsBoundaryArn")
-        return RolePolicies(
-            arn=role["Arn"],
-            trust=_parsed(role["AssumeRolePolicyDocument"]),
-            identity=tuple(_parsed(one) for one in documents),
-            boundary=_parsed(await self._managed(boundary)) if boundary else None,
-        )
+
+    async def _boundary(self, role: Mapping[str, Any]) -> Policy | None:
+        arn = role.get("PermissionsBoundary", {}).get("PermissionsBoundaryArn")
+        return parse(_document(await self._managed(arn))) if arn else None
 
     async def _managed(self, arn: str) -> Any:
         iam = self._clients["iam"]
@@ -77,20 +103,11 @@ class Engine:
         return answer["PolicyVersion"]["Document"]
 
     async def tags(self, arn: str) -> Mapping[str, str]:
-        """The tags of a queue, table, alarm or association; none if it is not there.
-
-        Asked once: `forget` before what was tagged meanwhile counts.
-        """
-        if arn not in self._tags:
-            try:
-                self._tags[arn] = await self._ask(arn)
-            except ClientError:
-                return {}  # not there, and perhaps a moment later
-        return self._tags[arn]
-
-    def forget(self) -> None:
-        """Ask for tags anew."""
-        self._tags.clear()
+        """The tags of a queue, table, alarm or association as they are now; none if it is gone."""
+        try:
+            return await self._ask(arn)
+        except ClientError:
+            return {}
 
     async def _ask(self, arn: str) -> Mapping[str, str]:
         service, account, name = (arn.split(":", 5)[part] for part in (2, 4, 5))
@@ -138,8 +155,9 @@ async def open_engine(
         yield Engine(url, clients)
 
 
-def _parsed(document: Any) -> Policy:
+def _document(document: Any) -> Document:
     """A policy as IAM answers it: text, percent-encoded or not, or parsed already."""
     if isinstance(document, str):
         document = json.loads(document if document.startswith("{") else unquote(document))
-    return parse(document)
+    assert isinstance(document, dict)
+    return document

@@ -24,7 +24,7 @@ from collections.abc import (
     Mapping,
     Sequence,
 )
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from threading import Thread
 from typing import Any, Final
@@ -236,10 +236,8 @@ async def gate_up(
 
 
 @contextmanager
-def gate_in_thread(
-    engine_url: str, roles: Sequence[RolePolicies], **options: Any
-) -> Generator[Gate, None, None]:
-    """The same for tests without an event loop: it runs in a thread of its own."""
+def in_thread(manager: AbstractAsyncContextManager[Gate]) -> Generator[Gate, None, None]:
+    """A gate for tests without an event loop: it runs in a thread of its own."""
     loop = asyncio.new_event_loop()
     thread = Thread(target=loop.run_forever, name="gate")
     thread.start()
@@ -247,7 +245,6 @@ def gate_in_thread(
     def run(coroutine: Coroutine[Any, Any, Any]) -> Any:
         return asyncio.run_coroutine_threadsafe(coroutine, loop).result(timeout=30)
 
-    manager = gate_up(engine_url, roles, **options)
     try:
         gate: Gate = run(manager.__aenter__())
         try:
@@ -298,12 +295,13 @@ class _Handler:
             inner = f"<Arn>{escape(caller.arn)}</Arn><Account>{caller.account}</Account>"
             return _xml(call, f"{inner}<UserId>gate</UserId>")
         if call.operation == "AssumeRole":
-            access_key = self._gate.assume(caller, query(call.body))
+            asked = query(call.body)
+            access_key = self._gate.assume(caller, asked)
             if access_key is not None:
                 return _xml(call, _CREDENTIALS.format(access_key))
-        else:
-            self._gate.lost.append(f"sts {call.operation}")
-        return _denied(call, "sts:AssumeRole")
+            return _denied(call, f"sts:AssumeRole on resource: {asked['RoleArn']}")
+        self._gate.lost.append(f"sts {call.operation}")
+        return _denied(call, f"sts:{call.operation}")
 
     async def _decide(
         self, call: Call, caller: Principal, request: web.BaseRequest
@@ -314,7 +312,7 @@ class _Handler:
             return await self._pass_on(request, call, call.body)
         entries = [one.entry for one in wanted]
         if None in entries:
-            return _denied(call, wanted[allowed.index(False)].action)
+            return _denied(call, str(wanted[allowed.index(False)]))
         # Statements of a batch fail one by one, inside an answer that is good.
         return await self._in_part(request, call, allowed)
 

@@ -114,6 +114,21 @@ async def test_ones_own_queue_is_reached_and_anothers_is_not(gate: Gate, engine:
     assert "local-umbrella-messages" in str(gate.refused[0])
 
 
+async def test_a_denied_call_says_what_and_on_what(gate: Gate) -> None:
+    """Whoever reads a failed apply knows which statement is missing."""
+    sending = (
+        f"sqs:SendMessage on resource: arn:aws:sqs:{REGION}:{ACCOUNT}:local-umbrella-messages"
+    )
+    async with client(gate, pod(gate, "producer", "acme"), "sqs") as sqs:
+        with pytest.raises(ClientError, match=sending):
+            await sqs.send_message(QueueUrl=f"{QUEUES}/local-umbrella-messages", MessageBody="x")
+
+    reader = "arn:aws:iam::000000000000:role/local-tenantry-tenant-reader"
+    async with client(gate, pod(gate, "consumer", "acme"), "sts") as sts:
+        with pytest.raises(ClientError, match=f"sts:AssumeRole on resource: {reader}"):
+            await sts.assume_role(RoleArn=reader, RoleSessionName="acme")
+
+
 async def test_statements_of_a_batch_are_decided_one_by_one(gate: Gate, engine: Engine) -> None:
     """The rest is stored, inside an answer that is good: as DynamoDB does."""
     member = "'tenant_id': ?, 'message_id': ?"

@@ -63,9 +63,9 @@ def _of_an_allow(
         yield "principal *", statement | {"Principal": {"AWS": "*", "Service": _SERVICES}}
     for operator, keys in statement.get("Condition", {}).items():
         for key in keys:
-            yield f"without {operator} {key}", _without(statement, operator, key)
+            yield f"without {operator} {key}", without(statement, operator, key)
             if _is_changed_by_if_exists(operator, key):
-                less = _without(statement, operator, key)
+                less = without(statement, operator, key)
                 less.setdefault("Condition", {}).setdefault(f"{operator}IfExists", {})
                 less["Condition"][f"{operator}IfExists"][key] = keys[key]
                 yield f"{operator}IfExists {key}", less
@@ -176,7 +176,8 @@ def _is_changed_by_if_exists(operator: str, key: str) -> bool:
     )
 
 
-def _without(statement: dict[str, Any], operator: str, key: str) -> dict[str, Any]:
+def without(statement: dict[str, Any], operator: str, key: str) -> dict[str, Any]:
+    """A statement with a condition less."""
     less = copy.deepcopy(statement)
     del less["Condition"][operator][key]
     if not less["Condition"][operator]:

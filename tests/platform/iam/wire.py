@@ -79,6 +79,9 @@ class Needed:
     context: Context = field(default_factory=dict)
     entry: int | None = None
 
+    def __str__(self) -> str:
+        return f"{self.action} on resource: {self.resource}"
+
 
 def needed(call: Call) -> list[Needed]:
     """What a call needs; all of it, but for the entries of a batch, each of which fails alone.

@@ -15,19 +15,15 @@ from typing import Any
 import pytest
 import yaml
 
+from iam import report
+from iam.applied import apply_roles, gate_of_applied
+from iam.crossing import ATTEMPTS
+from iam.gate import Seen, in_thread
+from iam.world import ACCOUNT, CLUSTER, ENVIRONMENT, REGION
 from support import tagging_standin, tenant_flows, terraform
 from support.chart_services import HOST
-from support.tenant_flows import (
-    ENGINE_SERVICES,
-    ENVIRONMENT,
-    AdvancedLife,
-    Aws,
-    MovingLife,
-    Plan,
-    PoolLife,
-    PremiumLife,
-    World,
-)
+from support.tenant_flows import AdvancedLife, MovingLife, Plan, PoolLife, PremiumLife
+from support.tenant_world import ENGINE_SERVICES, Aws, World
 from tenantry_local.engine import start_engine
 from tenantry_local.issuer import Issuer
 from tenantry_local.processes import Processes, free_port
@@ -54,6 +50,7 @@ def world(
         pytest.skip("terraform is not installed")
     tofu = terraform.find("tofu") or tool
     used.append(f"associations are found by a {tagging_standin.NAME}")
+    used.append("IAM is our evaluator's (iam.gate), by the policies that the engine holds")
     used.append(f"the advanced tenant's runs are by {tofu.name}, the others' by {tool.name}")
     folder = tmp_path_factory.mktemp("applied")
     issuer = Issuer.create(folder)
@@ -63,14 +60,17 @@ def world(
         port = free_port()
         asyncio.run(start_engine(processes, port, folder, services=ENGINE_SERVICES))
         aws = Aws.connect(f"http://{HOST}:{port}")
-        aws.eks.create_cluster(
-            name=ENVIRONMENT,
-            roleArn="arn:aws:iam::000000000000:role/cluster",
-            resourcesVpcConfig={"subnetIds": ["subnet-1", "subnet-2"]},
+        aws.make_environment()
+        roles = apply_roles(
+            tool, folder, aws.url, environment=ENVIRONMENT, cluster=CLUSTER, region=REGION
         )
         tagging_url = stack.enter_context(tagging_standin.serve(aws.eks))
+        gated = gate_of_applied(
+            aws.url, environment=ENVIRONMENT, region=REGION, elsewhere={"tagging": tagging_url}
+        )
+        gate = stack.enter_context(in_thread(gated))
         jwks_url = f"{_serve(stack, issuer.jwks.parent)}/{issuer.jwks.name}"
-        yield World(tool, tofu, aws, tagging_url, folder, issuer, jwks_url)
+        yield World(tool, tofu, aws, roles, gate, folder, issuer, jwks_url)
 
 
 class _Quiet(SimpleHTTPRequestHandler):
@@ -170,12 +170,73 @@ def test_every_gap_has_its_reason() -> None:
 
 def test_services_with_the_charts_settings_store_a_message(premium: PremiumLife) -> None:
     """Whose queue and table the chart knows without being told: they are the module's."""
-    consumer = premium.settings["consumer"]
+    consumer = premium.served.settings["consumer"]
     assert premium.outputs["queue_url"] == consumer["TENANTRY_QUEUE_URL"]
     assert premium.outputs["table_name"] == consumer["TENANTRY_TABLE_NAME"]
 
-    assert {"S": "order.placed"} == premium.stored["type"]
-    assert {"n": 1} == premium.read["payload"]
+    assert {"S": "order.placed"} == premium.served.stored["type"]
+    assert {"n": 1} == premium.served.read["payload"]
+
+
+def test_a_basic_tenants_message_is_read_by_its_own_session(pool: PoolLife, world: World) -> None:
+    """The pool's consumer stores it, and becomes the tenant's reader to answer."""
+    assert {"S": "wayne"} == pool.served.stored["tenant_id"]
+    assert {"n": 1} == pool.served.read["payload"]
+
+    read = {
+        (one.role, one.resource.rpartition("/")[2])
+        for one in world.gate.seen
+        if one.action == "dynamodb:GetItem" and ("wayne",) == one.context["dynamodb:LeadingKeys"]
+    }
+    reader = f"{ENVIRONMENT}-tenantry-tenant-reader", f"{ENVIRONMENT}-pool-1-messages"
+    assert [reader] == [one for one in read if not one[1].endswith("-tenants")]
+
+
+@pytest.mark.parametrize("attempt", ATTEMPTS)
+def test_anothers_pods_are_refused_what_ones_own_may(attempt: str, premium: PremiumLife) -> None:
+    """By the policies that the engine holds: the same call, from another namespace."""
+    assert "" == premium.crossed.own[attempt]
+    assert premium.crossed.other[attempt] in {"AccessDenied", "AccessDeniedException"}
+
+
+@pytest.mark.parametrize("attempt", ATTEMPTS)
+def test_a_condition_less_in_the_engine_lets_anothers_pods_in(
+    attempt: str, premium: PremiumLife
+) -> None:
+    """So it is this condition, applied, that refused them; and it guards nothing else of these."""
+    assert {attempt} == premium.crossed.when_widened[attempt]
+
+
+def test_the_matrix_is_right_for_what_was_applied(world: World) -> None:
+    """Cell by cell, of services, Terraform and who becomes a role: nothing was lost on the way."""
+    assert report.is_right(world.roles)
+
+
+def test_terraform_is_refused_nothing_that_it_asks_for(
+    lives: dict[str, Future[Any]], world: World
+) -> None:
+    """Nor is anything asked that the gate does not know; other environments' names apart."""
+    for life in lives.values():
+        life.result()
+    assert [] == world.gate.lost
+    asked = [one for one in world.gate.seen if one.role == f"{ENVIRONMENT}-tenantry-tf-runner"]
+    assert {"sqs", "dynamodb", "cloudwatch", "eks", "iam", "tag"} == {
+        one.action.partition(":")[0] for one in asked
+    }
+    assert [] == [str(one) for one in asked if not one.allowed and not _is_of_staging(one)]
+
+
+def _is_of_staging(one: Seen) -> bool:
+    told = one.context.get("aws:RequestTag/tenantry:environment")
+    return told == "staging" or "staging-" in one.resource
+
+
+def test_an_apply_that_the_runner_may_not_fails_by_name(premium: PremiumLife) -> None:
+    """Of what was to be done, and on what; nothing is made."""
+    said = premium.refused["another environment"]
+    queue = f"arn:aws:sqs:{REGION}:{ACCOUNT}:staging-acme-messages-dead-letters"
+
+    assert f"not authorized to perform: sqs:CreateQueue on resource: {queue}" in said
 
 
 @pytest.mark.parametrize("plan", ["destroyed while active", "another id"])

@@ -54,6 +54,8 @@ PLACEMENTS = st.builds(
     rate=st.integers(1, 10_000),
     generation=st.integers(1, 2**40),
     previous=st.none() | PLACES,
+    until=st.none() | st.integers(1, 2**40),
+    changed_at=st.none() | st.integers(1, 2**40),
 )
 
 
@@ -85,6 +87,12 @@ def test_what_an_item_leaves_out_has_its_default(tier: str, rate: int) -> None:
     )
     assert found.pool is None
     assert found.previous is None
+    assert (found.until, found.changed_at) == (None, None)
+
+
+def test_what_is_not_known_is_not_written() -> None:
+    """A tombstone alone has an end, and an item that was never changed no time of it."""
+    assert {"until", "changed_at"}.isdisjoint(to_item(a_placement()))
 
 
 @pytest.mark.parametrize(
@@ -102,6 +110,8 @@ def test_what_an_item_leaves_out_has_its_default(tier: str, rate: int) -> None:
         pytest.param({"rate": {"N": "0"}}, id="rate-of-nothing"),
         pytest.param({"generation": {"S": "1"}}, id="generation-a-text"),
         pytest.param({"previous": {"M": {"queue_url": {"S": "q"}}}}, id="half-a-place"),
+        pytest.param({"until": {"S": "2026-12-07"}}, id="until-a-text"),
+        pytest.param({"changed_at": {"N": "1.5"}}, id="changed-at-no-integer"),
     ],
 )
 async def test_an_item_that_is_not_understood_is_as_good_as_unreadable(

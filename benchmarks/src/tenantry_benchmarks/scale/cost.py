@@ -273,16 +273,16 @@ class NodeSize:
 
 @dataclass(frozen=True, slots=True)
 class Idle:
-    """What stands for one instance while nothing comes. Assumed until the chart says.
+    """What stands for one instance while nothing comes: the least that the chart keeps.
 
     Attributes:
-        alarms: Of CloudWatch: age, dead letters, throttled writes, and reads.
+        alarms: Of CloudWatch, as the tenant module makes them: age, dead letters.
         depth_seconds: How often the autoscaler asks the queue for its depth.
     """
 
     producers: int
     consumers: int
-    alarms: int = 4
+    alarms: int = 2
     depth_seconds: float = 60
 
 
@@ -290,7 +290,7 @@ class Idle:
 IDLE: Final[dict[Tier, Idle]] = {
     "basic": Idle(producers=0, consumers=0, alarms=0, depth_seconds=float("inf")),
     "advanced": Idle(producers=0, consumers=1),
-    "premium": Idle(producers=2, consumers=1),
+    "premium": Idle(producers=2, consumers=2),
 }
 #: A pool stands for all its tenants.
 IDLE_POOL: Final = Idle(producers=2, consumers=2)

@@ -27,6 +27,7 @@ from tenantry_benchmarks.scale.design import Design
 from tenantry_benchmarks.scale.fairness import BOTH, GROUPS, LANES, NEITHER, Scene, run
 from tenantry_benchmarks.scale.load import FEW_TENANTS, Load, typical
 from tenantry_benchmarks.scale.model import Needs, Pods, needs
+from tenantry_benchmarks.scale.own import own_table
 from tenantry_benchmarks.scale.prices import HOURS_A_MONTH, PRICES
 from tenantry_benchmarks.scale.sources import most_of, number, prices_table, quotas_table, table
 
@@ -315,6 +316,7 @@ BLOCKS: Final[Mapping[str, Callable[[], str]]] = {
     "grid": grid_table,
     "rates": rates_table,
     "growth": growth_table,
+    "own": own_table,
     "cost": cost_table,
     "idle": idle_table,
     "fairness": fairness_table,

@@ -66,6 +66,8 @@ class Placement:
         shards: Partitions of the tenant in its table; changed by a move only.
         generation: Counts the changes; every write is conditional on it.
         previous: While moving, the place that is left.
+        until: Of an offboarded tenant: when its id may be given again, in epoch seconds.
+        changed_at: When the item was last written, in epoch seconds; None: not known.
     """
 
     tenant_id: TenantId
@@ -79,6 +81,8 @@ class Placement:
     rate: int = TIER_RATES["basic"]
     generation: int = 1
     previous: Place | None = None
+    until: int | None = None
+    changed_at: int | None = None
 
     @property
     def message_group_id(self) -> str | None:
@@ -184,6 +188,10 @@ def to_item(placement: Placement) -> dict[str, Any]:
                 "table_name": {"S": placement.previous.table_name},
             }
         }
+    if placement.until is not None:
+        item["until"] = {"N": str(placement.until)}
+    if placement.changed_at is not None:
+        item["changed_at"] = {"N": str(placement.changed_at)}
     return item
 
 
@@ -214,6 +222,8 @@ def from_item(item: dict[str, Any]) -> Placement:
         previous=Place(previous["queue_url"]["S"], previous["table_name"]["S"])
         if previous
         else None,
+        until=_number(item, "until", 1) if "until" in item else None,
+        changed_at=_number(item, "changed_at", 1) if "changed_at" in item else None,
     )
 
 

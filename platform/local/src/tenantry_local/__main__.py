@@ -86,6 +86,9 @@ def _run(arguments: argparse.Namespace) -> int:
         "max_receive_count": arguments.max_receive_count,
         "producer_command": arguments.producer_command,
         "consumer_command": arguments.consumer_command,
+        "fleet": True,
+        # As short as services take it: who tries out a move should not wait for minutes.
+        "placement_max_age_seconds": 30,
     }
     if arguments.command == "up":
         return _until_signal(_up(settings, as_json=arguments.json), stopped=0)

@@ -38,6 +38,7 @@ class Tables:
             "CreateTable": self.create,
             "DescribeTable": self.describe,
             "ListTables": self.list,
+            "UpdateTable": self.update,
             "DeleteTable": self.delete,
             "UpdateTimeToLive": self.set_expiry,
             "DescribeTimeToLive": self.describe_expiry,
@@ -119,6 +120,17 @@ class Tables:
         if len(names) > most:
             answer["LastEvaluatedTableName"] = names[most - 1]
         return answer
+
+    def update(self, request: Mapping[str, Any]) -> Answer:
+        """UpdateTable: its deletion protection, and nothing else."""
+        refuse_unknown(
+            "UpdateTable", request, frozenset({"TableName", "DeletionProtectionEnabled"})
+        )
+        table = self.find(request)
+        if "DeletionProtectionEnabled" not in request:
+            raise validation("At least one of the parameters of UpdateTable is required")
+        table.description["DeletionProtectionEnabled"] = bool(request["DeletionProtectionEnabled"])
+        return {"TableDescription": self._described(table)}
 
     def delete(self, request: Mapping[str, Any]) -> Answer:
         """DeleteTable."""

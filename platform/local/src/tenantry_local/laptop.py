@@ -16,7 +16,9 @@ from typing import Any, Final
 
 from tenantry.registry import DynamoRegistry, Tier
 from tenantry_local.clients import Engine
+from tenantry_local.context import written
 from tenantry_local.engine import ENGINE_NAMES, check_engine, start_engine
+from tenantry_local.fleet_standin import FleetStandin
 from tenantry_local.issuer import Issuer
 from tenantry_local.model import (
     DEFAULT_TENANTS,
@@ -58,6 +60,8 @@ class Laptop:
         #: What stands for AWS, in words: reports of runs say it.
         self.engine_name = ENGINE_NAMES[options.engine]
         self.router_port = 0
+        #: The file by which tenantctl finds this laptop; None without a fleet.
+        self.context: Path | None = None
         self._maker = ResourceMaker(engine, options)
         self._issuer = issuer
         self._services = services
@@ -110,6 +114,8 @@ class Laptop:
             stack.push_async_callback(router.close)
             await laptop._populate(tuple(tenants))
             laptop.router_port = await router.start(settings.router_port)
+            if settings.fleet:
+                await laptop._follow_a_fleet(stack, settings)
             yield laptop
 
     @property
@@ -223,6 +229,31 @@ class Laptop:
         for spec in tenants:
             await self._residents.place(spec, {})
         await self._services.wait_ready()
+
+    async def _follow_a_fleet(self, stack: AsyncExitStack, options: Options) -> None:
+        """From now on tenantctl says who lives here, by this laptop's own fleet."""
+        fleet = FleetStandin(
+            self.run_dir / "fleet.git",
+            self.run_dir / "cluster",
+            maker=self._maker,
+            services=self._services,
+            tenants=self._residents,
+        )
+        specs = [
+            TenantSpec(tenant.tenant_id, tenant.tier, tenant.pool)
+            for tenant in self.tenants.values()
+        ]
+        await stack.enter_async_context(fleet.follow(specs))
+        self.context = stack.enter_context(
+            written(
+                options,
+                run_dir=self.run_dir,
+                repository=fleet.repository,
+                state=fleet.state,
+                engine=self.engine_url,
+                router=self.router_url,
+            )
+        )
 
     async def _page(self) -> str:
         return await render_page(

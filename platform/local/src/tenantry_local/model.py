@@ -76,6 +76,9 @@ class Options:
         producer_command: Started instead of `python -m producer`.
         consumer_command: Started instead of `python -m consumer`.
         ready_seconds: How long a process may take to be ready.
+        fleet: Whether it follows a fleet of its own, which tenantctl changes, and writes the
+            context `laptop` for it.
+        placement_max_age_seconds: How old a placement may be that a service still uses.
     """
 
     run_dir: Path | None = None
@@ -94,6 +97,8 @@ class Options:
     producer_command: tuple[str, ...] | None = None
     consumer_command: tuple[str, ...] | None = None
     ready_seconds: float = 30.0
+    fleet: bool = False
+    placement_max_age_seconds: float = 300
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,6 +55,20 @@ class ResourceMaker:
         table_name = names.table_name(ENVIRONMENT, instance)
         await self._engine.dynamodb.delete_table(TableName=table_name)
 
+    async def protect(self, instance: str, *, on: bool) -> None:
+        """Turn the deletion protection of an instance's table on or off."""
+        if await self.is_protected(instance) != on:
+            await self._engine.dynamodb.update_table(
+                TableName=names.table_name(ENVIRONMENT, instance), DeletionProtectionEnabled=on
+            )
+
+    async def is_protected(self, instance: str) -> bool:
+        """Whether an instance's table cannot be deleted."""
+        answer = await self._engine.dynamodb.describe_table(
+            TableName=names.table_name(ENVIRONMENT, instance)
+        )
+        return answer["Table"].get("DeletionProtectionEnabled", False)
+
     async def register(self, placement: Placement) -> Placement:
         """Write a new tenant's placement, or place one anew that left; as it was written.
 

@@ -134,9 +134,17 @@ class Services:
         self._spawn(entry)
         await self.wait_ready()
 
-    async def remove(self, instance: str) -> None:
-        """End the processes of an instance, for good."""
-        entries = [entry for key, entry in self._services.items() if key[0] == instance]
+    def has(self, instance: str, service: str) -> bool:
+        """Whether an instance has such a service, running or not."""
+        return (instance, service) in self._services
+
+    async def remove(self, instance: str, service: str | None = None) -> None:
+        """End the processes of an instance, or those of one of its services, for good."""
+        entries = [
+            entry
+            for entry in self._services.values()
+            if entry.instance == instance and service in {None, entry.service}
+        ]
         processes = [entry.process for entry in entries if entry.process is not None]
         await self._processes.stop(processes, seconds=10.0)
         for entry in entries:
@@ -178,6 +186,7 @@ class Services:
             "TENANTRY_JWT_ISSUER": issuer.ISSUER,
             "TENANTRY_JWT_AUDIENCE": issuer.AUDIENCE,
             "TENANTRY_SHUTDOWN_DELAY_SECONDS": "0",
+            "TENANTRY_PLACEMENT_MAX_AGE_SECONDS": str(self._options.placement_max_age_seconds),
         }
         # Of the user's own settings the one that is worth a comparison here.
         if (transport := os.environ.get("TENANTRY_TRANSPORT")) is not None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -103,7 +105,20 @@ def test_an_idle_basic_tenant_costs_nothing() -> None:
 
     assert dollars[0] == 0
     assert dollars == sorted(dollars)
-    assert idle_month(IDLE_POOL).dollars > dollars[-1]
+    assert idle_month(IDLE_POOL).dollars >= dollars[-1]
+
+
+def test_what_stands_ready_is_what_the_chart_keeps() -> None:
+    """The least replicas of each tier, in the file that the chart reads."""
+    path = Path(__file__).parents[4] / "charts" / "tenant-template" / "tiers.yaml"
+    tiers = yaml.safe_load(path.read_text("utf-8"))["tiers"]
+    least = {
+        tier: [found.get(name, {}).get("minReplicas", 0) for name in ("producer", "consumer")]
+        for tier, found in tiers.items()
+    }
+
+    idle = {"basic": IDLE_POOL, "advanced": IDLE["advanced"], "premium": IDLE["premium"]}
+    assert least == {tier: [one.producers, one.consumers] for tier, one in idle.items()}
 
 
 def test_idle_pods_pay_their_part_of_a_node() -> None:

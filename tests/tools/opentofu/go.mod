@@ -1,5 +1,5 @@
-// OpenTofu, as the controller in the cluster runs it: scripts/tofu.sh builds it for the tests.
-module tofu
+// OpenTofu, as the controller in the cluster runs it: scripts/tool.py builds it for the tests.
+module opentofu
 
 go 1.26.6
 

@@ -1,0 +1,138 @@
+"""The composition root: a context becomes a `Control`. It alone knows the adapters."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from aiobotocore.config import AioConfig
+from aiobotocore.session import AioSession
+
+from tenantctl.check import Bounds
+from tenantctl.contexts import AwsSection, Context, LaptopSection
+from tenantctl.control import Control, Timing
+from tenantctl.errors import InvalidError
+from tenantctl.fleet import Fleet, Remote
+from tenantctl.inventory import Inventory
+from tenantctl.laptop import LaptopCluster
+from tenantctl.places import ExportPlace, place_of
+from tenantctl.ports import Cluster, Observer
+from tenantctl.queues import Queues
+from tenantctl.registry import Placements
+from tenantctl.smoke import Smoke
+from tenantctl.tables import Tables
+from tenantctl.tenants import Tenants
+from tenantry import names
+
+if TYPE_CHECKING:
+    from types_aiobotocore_dynamodb import DynamoDBClient
+    from types_aiobotocore_sqs import SQSClient
+
+#: As false as it looks: an engine on this machine takes any.
+_LOCAL_KEY: Final = "local"
+_NOTHING_OF_THE_USERS: Final[dict[str, Any]] = {
+    "profile": (None, None, None, None),
+    "config_file": (None, None, os.devnull, None),
+    "credentials_file": (None, None, os.devnull, None),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class App:
+    """An environment that is open."""
+
+    name: str
+    context: Context
+    fleet: Fleet
+    control: Control
+    smoke: Smoke
+    sessions: AsyncExitStack
+
+    async def export_place(self, tenant_id: str, wanted: str | None) -> ExportPlace:
+        """Where the export of a tenant goes: a folder or bucket of its own.
+
+        Raises:
+            InvalidError: It is no place.
+        """
+        target = f"{(wanted or self.context.exports).rstrip('/')}/{tenant_id}"
+        if not target.startswith("s3://"):
+            return place_of(target)
+        s3 = await self.sessions.enter_async_context(_client("s3", self.context.aws))
+        return place_of(target, s3)
+
+
+@asynccontextmanager
+async def opened(name: str, context: Context, observer: Observer) -> AsyncGenerator[App, None]:
+    """Everything that the verbs need of an environment, until the block ends.
+
+    Raises:
+        ControlError: The context cannot be used, and why.
+    """
+    async with AsyncExitStack() as stack:
+        sqs: SQSClient = await stack.enter_async_context(_client("sqs", context.aws))
+        dynamodb: DynamoDBClient = await stack.enter_async_context(
+            _client("dynamodb", context.aws)
+        )
+        bounds = Bounds(**context.bounds.model_dump())
+        fleet = Fleet(
+            Remote(
+                url=context.fleet.url,
+                branch=context.fleet.branch,
+                credentials=context.fleet.credentials,
+                author=context.fleet.author,
+            ),
+            may_change=(
+                f"tenants/{context.environment}",
+                f"releases/{context.environment}",
+            ),
+            cache=context.fleet.cache,
+        )
+        control = Control(
+            environment=context.environment,
+            tenants=Tenants(fleet, context.environment, bounds),
+            registry=Placements(
+                dynamodb,
+                context.registry_table or names.registry_table_name(context.environment),
+            ),
+            cluster=_cluster(context),
+            queues=Queues(sqs),
+            tables=Tables(dynamodb),
+            inventory=Inventory(sqs, dynamodb),
+            bounds=bounds,
+            timing=Timing(**context.timing.model_dump()),
+            observer=observer,
+        )
+        routes = context.routes
+        smoke = Smoke(url=routes.url, domain=routes.domain, tokens=routes.tokens)
+        yield App(name, context, fleet, control, smoke, stack)
+
+
+def _cluster(context: Context) -> Cluster:
+    if isinstance(context.cluster, LaptopSection):
+        return LaptopCluster(context.cluster.state)
+    raise InvalidError("clusters are not wired yet")
+
+
+def _client(service: Any, aws: AwsSection) -> Any:
+    settings: dict[str, Any] = {
+        "region_name": aws.region,
+        "endpoint_url": aws.endpoint_url,
+        "config": AioConfig(
+            connect_timeout=5,
+            read_timeout=30,
+            retries={"mode": "standard", "total_max_attempts": 5},
+            # None on this machine, where the default is the environment's.
+            proxies={} if aws.is_local else None,
+        ),
+    }
+    if not aws.is_local:
+        return AioSession().create_client(service, **settings)
+    return AioSession(_NOTHING_OF_THE_USERS).create_client(
+        service,
+        aws_access_key_id=_LOCAL_KEY,
+        aws_secret_access_key=_LOCAL_KEY,
+        **settings,
+    )

@@ -1,0 +1,408 @@
+"""A tenant moves to another tier or pool, under traffic.
+
+    provisioning → copying → switched → draining → removing
+
+Each phase is a commit, what a phase has to do can be done again, and the next one is committed
+when it is done: so the same command goes on after anything that ended it, and a move that is
+taken back is the same move turned round. Where old and new place share queue and table (advanced
+and premium, or an advanced tenant's pool) there is nothing to copy and nothing to drain.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from tenantctl.control import Control
+from tenantctl.errors import InvalidError, RefusedError
+from tenantctl.model import Home, Instance, Transition, TransitionPhase
+from tenantctl.placing import choose_group, choose_pool
+from tenantctl.ports import Outputs
+from tenantctl.tenants import Census, Decision
+from tenantctl.verbs.draining import until_forwarded
+from tenantry import names
+from tenantry.registry import TIER_RATES, Place, Placement, Tier
+
+_NEXT: dict[TransitionPhase, TransitionPhase | None] = {
+    "provisioning": "copying",
+    "copying": "switched",
+    "switched": "draining",
+    "draining": "removing",
+    "removing": None,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Move:
+    """What is asked for.
+
+    Attributes:
+        tier: Where to; None keeps the tier.
+        pool: Where there is room if None, unless the tenant's own pool will do.
+        rollback: Take back the move that is on its way.
+    """
+
+    tenant_id: str
+    tier: Tier | None = None
+    pool: str | None = None
+    rollback: bool = False
+    request_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Moved:
+    """Where the tenant is now; `changed` is False where it was there already."""
+
+    instance: Instance
+    placement: Placement | None
+    changed: bool
+
+
+async def move(control: Control, request: Move) -> Moved:
+    """Bring a tenant to another place, and end a move that was begun.
+
+    Raises:
+        NotFoundError: There is no such tenant.
+        RefusedError: It moves elsewhere already, is suspended or leaving, or what it leaves is
+            not empty.
+        UnfinishedError: Something takes longer than the time given; the same call goes on.
+    """
+    instance, changed = await _begin(control, request)
+    while instance.transition is not None:
+        changed = True
+        phase = instance.transition.phase
+        if phase == "removing":
+            await _keep_unsealed(control, instance)
+        # A place that never came up must not hold up the way back from it.
+        await control.until_applied(
+            *await _pools(control, instance), instance, ready=phase not in {"copying", "draining"}
+        )
+        await _DO[phase](control, instance)
+        instance = await _advance(control, instance, phase, request.request_id)
+        control.observer.step(phase)
+    if changed:
+        await control.until_applied(instance)
+    return Moved(
+        instance=instance, placement=await control.placement(instance.id), changed=changed
+    )
+
+
+async def _begin(control: Control, request: Move) -> tuple[Instance, bool]:
+    """Commit the transition, if it is not there."""
+
+    def decide(census: Census) -> Decision:
+        there = census.tenant(request.tenant_id)
+        if there.phase == "offboarding":
+            raise RefusedError(f"{there.id} is leaving, and goes nowhere else")
+        if request.rollback:
+            return _turn_round(there)
+        target = _target(control, census, there, request)
+        if there.transition is not None:
+            if target != there.home:
+                raise RefusedError(
+                    f"{there.id} is moving to {there.home}, from {there.transition.origin}: end "
+                    f"that first, or take it back with `tenantctl move {there.id} --rollback`"
+                )
+            return Decision()
+        if target == there.home:
+            return Decision()
+        if there.is_suspended:
+            raise RefusedError(
+                f"{there.id} is suspended: `tenantctl resume {there.id}`, then move it"
+            )
+        pools = _opened(census, target)
+        group = there.group
+        if target.tier == "premium":
+            group = group or choose_group(census, control.bounds)
+        moving = there.but(
+            home=target, group=group, transition=Transition(there.home, "provisioning")
+        )
+        return Decision(write=(*pools, moving))
+
+    changed = await control.tenants.change(
+        decide,
+        verb="move",
+        subject=f"Move {request.tenant_id}",
+        tenant_id=request.tenant_id,
+        request_id=request.request_id,
+    )
+    if changed.change is not None:
+        control.observer.step("committed", changed.change.commit)
+        return changed.decision.write[-1], True
+    return changed.census.tenant(request.tenant_id), False
+
+
+def _target(control: Control, census: Census, there: Instance, request: Move) -> Home:
+    if request.tier is None and request.pool is None:
+        if there.transition is None:
+            raise InvalidError("where to? Name --tier or --pool")
+        return there.home
+    tier = request.tier or there.home.tier
+    pool = request.pool
+    if tier == "premium":
+        return Home(tier, pool)
+    if pool is None:
+        on_its_way = there.home if there.home.tier == tier else None
+        if on_its_way is not None:
+            return on_its_way
+        pool = there.home.pool or choose_pool(census, tier, control.bounds)
+    elif pool not in census.pools:
+        raise RefusedError(
+            f"there is no pool {pool}, only {', '.join(sorted(census.pools)) or 'none yet'}"
+        )
+    return Home(tier, pool)
+
+
+def _opened(census: Census, target: Home) -> tuple[Instance, ...]:
+    """The file of a pool that is opened for this tenant."""
+    if target.pool is None or target.pool in census.pools:
+        return ()
+    return (Instance(id=target.pool, kind="pool", home=Home("basic", target.pool)),)
+
+
+def _turn_round(there: Instance) -> Decision:
+    """The move back: where traffic is decides at which phase it begins."""
+    transition = there.transition
+    if transition is None:
+        raise RefusedError(f"{there.id} is not moving: there is nothing to take back")
+    if transition.phase == "removing":
+        raise RefusedError(
+            f"the move of {there.id} is at its end, the old place is being removed: let it end, "
+            "then move back"
+        )
+    is_there_still = there.lives_in == transition.origin
+    phase: TransitionPhase = "draining" if is_there_still else "copying"
+    return Decision(
+        write=(there.but(home=transition.origin, transition=Transition(there.home, phase)),)
+    )
+
+
+async def _pools(control: Control, instance: Instance) -> tuple[Instance, ...]:
+    """Pools that have to be there for it."""
+    census = await control.tenants.census()
+    names = {home.pool for home in instance.homes if home.pool is not None}
+    return tuple(census.pools[name] for name in sorted(names) if name in census.pools)
+
+
+async def _advance(
+    control: Control, instance: Instance, phase: TransitionPhase, request_id: str | None
+) -> Instance:
+    """Commit the phase after this one; whoever was faster has done it."""
+    following = _NEXT[phase]
+
+    def decide(census: Census) -> Decision:
+        there = census.tenant(instance.id)
+        if there != instance:
+            raise RefusedError(
+                f"the file of {instance.id} was changed by somebody else during its move: look at "
+                f"`tenantctl status {instance.id}`, then go on with the same command"
+            )
+        if following is None:
+            group = there.group if there.home.tier == "premium" else None
+            return Decision(write=(there.but(transition=None, group=group),))
+        assert there.transition is not None  # noqa: S101 - equal to what is moving
+        return Decision(
+            write=(there.but(transition=Transition(there.transition.origin, following)),)
+        )
+
+    changed = await control.tenants.change(
+        decide,
+        verb="move",
+        subject=f"Move {instance.id}: {following or 'done'}",
+        tenant_id=instance.id,
+        request_id=request_id,
+    )
+    return changed.decision.write[0]
+
+
+# What each phase does, when the cluster has made what the file says. Every one can be done again.
+
+
+async def _provision(control: Control, instance: Instance) -> None:
+    """Both places are there: nothing else is to do."""
+    await _places(control, instance)
+
+
+async def _copy(control: Control, instance: Instance) -> None:
+    """Bring over what is stored, while the tenant goes on in the old place."""
+    old, new = await _places(control, instance)
+    if old == new:
+        return
+    placement = await _registered(control, instance)
+    await control.tables.copy(
+        old.table_name,
+        new.table_name,
+        placement.tenant_id,
+        placement.shards,
+        rate=control.timing.write_rate,
+    )
+
+
+async def _switch(control: Control, instance: Instance) -> None:
+    """Place the tenant anew, and wait until nobody uses what it left."""
+    old, new = await _places(control, instance)
+    placement = await _registered(control, instance)
+    if not _is_placed(placement, instance.home, new):
+        placement = await control.registry.change(
+            placement.tenant_id,
+            placement,
+            tier=instance.home.tier,
+            pool=instance.home.pool,
+            queue_url=new.queue_url,
+            table_name=new.table_name,
+            rate=_rate(placement, instance.home.tier),
+            status="active" if old == new else "moving",
+            previous=None if old == new else Place(old.queue_url, old.table_name),
+        )
+        control.observer.step("placed", f"generation {placement.generation}")
+    timing = control.timing
+    changed_at = placement.changed_at or int(control.clock())
+    await control.until_at(
+        changed_at + timing.placement_max_age + timing.visibility,
+        "services forget the old placement",
+    )
+
+
+async def _drain(control: Control, instance: Instance) -> None:
+    """Forward what is left, copy until nothing is new, delete what was verified."""
+    assert instance.transition is not None  # noqa: S101 - it is moving
+    if await _is_not_there(control, instance.transition.origin, instance.id):
+        return
+    old, new = await _places(control, instance)
+    placement = await _registered(control, instance)
+    if old == new:
+        return
+    if instance.transition.origin.is_dedicated:
+        for queue_url in (old.queue_url, old.dead_letter_queue_url):
+            await until_forwarded(control, queue_url, placement)
+        control.observer.step("forwarded")
+    await _copy_the_rest(control, placement, old, new)
+    if placement.status == "moving" or placement.previous is not None:
+        placement = await control.registry.change(
+            placement.tenant_id, placement, status="active", previous=None
+        )
+        control.observer.step("active", f"generation {placement.generation}")
+    # Reads look into the old table as long as they use the placement that names it.
+    await control.until_at(
+        (placement.changed_at or 0) + control.timing.placement_max_age,
+        "reads forget the old table",
+    )
+    left = await control.tables.delete_verified(
+        old.table_name,
+        new.table_name,
+        placement.tenant_id,
+        placement.shards,
+        rate=control.timing.write_rate,
+    )
+    if left.missing or left.conflicts:
+        raise RefusedError(
+            f"{left.missing + left.conflicts} messages of {instance.id} are in {old.table_name} "
+            "alone, which it has left: none of these was deleted. The same command copies and "
+            "tries again"
+        )
+    control.observer.step("emptied", f"{left.deleted} items")
+    await _unseal(control, instance.transition.origin, old)
+
+
+async def _copy_the_rest(
+    control: Control, placement: Placement, old: Outputs, new: Outputs
+) -> None:
+    """Copy until a pass finds nothing that is not there already, with the same content."""
+    while True:
+        copied = await control.tables.copy(
+            old.table_name,
+            new.table_name,
+            placement.tenant_id,
+            placement.shards,
+            rate=control.timing.write_rate,
+        )
+        bad = copied.refused + copied.conflicts
+        if bad:
+            raise RefusedError(
+                f"{bad} messages of {placement.tenant_id} in {old.table_name} are none that "
+                f"{new.table_name} takes, or differ from what is there: nothing was deleted"
+            )
+        if not copied.added:
+            control.observer.step("copied", f"{copied.read} items, the same in both")
+            return
+
+
+async def _remove(control: Control, instance: Instance) -> None:
+    """The cluster has removed what only the old place had."""
+
+
+_DO: dict[TransitionPhase, Callable[[Control, Instance], Awaitable[None]]] = {
+    "provisioning": _provision,
+    "copying": _copy,
+    "switched": _switch,
+    "draining": _drain,
+    "removing": _remove,
+}
+
+
+async def _unseal(control: Control, origin: Home, old: Outputs) -> None:
+    """Take the protection off a table that nothing needs any more.
+
+    It is the seal on queue, dead-letter queue and table: the module deletes none of them while
+    it is on, because only who takes it off can count.
+    """
+    if not origin.is_dedicated:
+        return
+    for queue_url in (old.queue_url, old.dead_letter_queue_url):
+        depth = await control.queues.depth(queue_url)
+        if depth.total:
+            raise RefusedError(f"{queue_url} holds {depth.total} messages: it is not removed")
+    if not await control.tables.is_empty(old.table_name):
+        raise RefusedError(
+            f"{old.table_name} holds items that are not this tenant's: it is not removed"
+        )
+    await control.tables.protect(old.table_name, on=False)
+    control.observer.step("unsealed")
+
+
+async def _keep_unsealed(control: Control, instance: Instance) -> None:
+    """Take the protection off again: an apply between two commits may have put it back."""
+    assert instance.transition is not None  # noqa: S101 - it is moving
+    if instance.home.is_dedicated or not instance.transition.origin.is_dedicated:
+        return
+    table = names.table_name(control.environment, instance.id)
+    if await control.tables.exists(table) and await control.tables.is_empty(table):
+        await control.tables.protect(table, on=False)
+
+
+async def _is_not_there(control: Control, origin: Home, tenant_id: str) -> bool:
+    """Whether a place that is left was never made: of a move that was taken back early."""
+    return (await control.cluster.applied(origin.owner(tenant_id))).outputs is None
+
+
+async def _places(control: Control, instance: Instance) -> tuple[Outputs, Outputs]:
+    """Queue and table of the old place, and of the new one."""
+    assert instance.transition is not None  # noqa: S101 - it is moving
+    return (
+        await control.outputs(instance.transition.origin, instance.id),
+        await control.outputs(instance.home, instance.id),
+    )
+
+
+async def _registered(control: Control, instance: Instance) -> Placement:
+    placement = await control.placement(instance.id)
+    if placement is None or placement.status in {"offboarded", "draining"}:
+        raise RefusedError(
+            f"{instance.id} is not registered: `tenantctl reconcile` shows how things stand"
+        )
+    return placement
+
+
+def _is_placed(placement: Placement, home: Home, outputs: Outputs) -> bool:
+    return (placement.tier, placement.pool, placement.queue_url, placement.table_name) == (
+        home.tier,
+        home.pool,
+        outputs.queue_url,
+        outputs.table_name,
+    )
+
+
+def _rate(placement: Placement, tier: Tier) -> int:
+    """The new tier's rate, unless somebody gave this tenant one of its own."""
+    is_tiers_own = placement.rate == TIER_RATES[placement.tier]
+    return TIER_RATES[tier] if is_tiers_own else placement.rate

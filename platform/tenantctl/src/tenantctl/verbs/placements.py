@@ -1,0 +1,55 @@
+"""What tenantctl writes into the registry: it alone, and only what Git says already."""
+
+from __future__ import annotations
+
+from tenantctl.control import Control
+from tenantctl.errors import NotFoundError
+from tenantctl.model import Instance
+from tenantry.registry import TIER_RATES, Placement, Status
+
+
+async def register(control: Control, instance: Instance) -> tuple[Placement, bool]:
+    """Write the placement of a tenant that has none, from what is there.
+
+    Returns:
+        The placement, and whether it is new.
+
+    Raises:
+        RefusedError: Somebody else wrote it meanwhile, or its id is not free again.
+        UnfinishedError: Queue and table are not there.
+    """
+    old = await control.placement(instance.id)
+    if old is not None and old.status != "offboarded":
+        return old, False
+    home = instance.lives_in
+    outputs = await control.outputs(home, instance.id)
+    placement = await control.registry.change(
+        control.id_of(instance.id),
+        old,
+        tier=home.tier,
+        pool=home.pool,
+        status="suspended" if instance.is_suspended else "active",
+        queue_url=outputs.queue_url,
+        table_name=outputs.table_name,
+        rate=TIER_RATES[home.tier],
+        previous=None,
+        until=None,
+    )
+    return placement, True
+
+
+async def set_status(control: Control, tenant_id: str, status: Status) -> Placement:
+    """Give a tenant's placement another status; nothing is written where it has it.
+
+    Raises:
+        NotFoundError: The tenant is not registered.
+        RefusedError: Somebody else wrote the placement meanwhile.
+    """
+    placement = await control.placement(tenant_id)
+    if placement is None or placement.status == "offboarded":
+        raise NotFoundError(
+            f"{tenant_id} is not registered yet: `tenantctl onboard` with --wait ends that first"
+        )
+    if placement.status == status:
+        return placement
+    return await control.registry.change(placement.tenant_id, placement, status=status)

@@ -1,0 +1,253 @@
+"""Whether registry, Git, cluster and cloud say the same, and what may be put right by itself.
+
+Git is what is wanted. What is put right is what a verb would have done next if it had not been
+interrupted, and what changes no data: registering who is there, and a status. A tenant whose place
+differs, an orphan with data, a file that went: a person decides.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from tenantctl.control import Control
+from tenantctl.errors import RefusedError, UnfinishedError
+from tenantctl.model import Home, Instance
+from tenantctl.ports import Applied
+from tenantctl.tenants import Census
+from tenantctl.verbs.placements import register
+from tenantctl.view import expected_status
+from tenantry import names
+from tenantry.registry import Placement
+from tenantry.tenant_id import TenantId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """Something that is not as it should be.
+
+    Attributes:
+        about: A tenant, a pool, a path, a queue or a table.
+        kind: One word for each kind, for machines.
+        detail: What is the case, and what a person can do, in words.
+        can_fix: Whether `--fix` puts it right.
+        fixed: Whether it did.
+    """
+
+    about: str
+    kind: str
+    detail: str
+    can_fix: bool = False
+    fixed: bool = False
+
+
+async def reconcile(control: Control, *, fix: bool = False) -> tuple[Difference, ...]:
+    """Every difference, those that were put right marked.
+
+    Raises:
+        GitError, UnavailableError, RegistryUnavailableError: Somebody could not be asked, so that
+            nothing can be said.
+    """
+    census, applied, scanned, cloud = await asyncio.gather(
+        control.tenants.census(),
+        control.cluster.instances(),
+        control.registry.scan(),
+        _cloud(control),
+    )
+    placements = scanned.placements
+    found = [
+        Difference(about=about, kind="unreadable", detail=why)
+        for about, why in sorted((*census.unreadable.items(), *scanned.unreadable.items()))
+    ]
+    for name in sorted({*census.tenants, *placements} - scanned.unreadable.keys()):
+        difference = _of_tenant(
+            census.tenants.get(name), applied.get(name, Applied()), placements.get(TenantId(name))
+        )
+        if difference is None:
+            continue
+        if fix and difference.can_fix:
+            difference = await _fix(
+                control, census.tenants[name], placements.get(TenantId(name)), difference
+            )
+        found.append(difference)
+    found += _of_pools(census, applied)
+    found += _orphans(control, census, applied, placements, cloud)
+    return tuple(found)
+
+
+def _of_tenant(  # noqa: PLR0911 - a table of cases, the first that holds is told
+    wanted: Instance | None, applied: Applied, placement: Placement | None
+) -> Difference | None:
+    """The first difference of one tenant; those behind it may go with it."""
+    name: str
+    if wanted is None:
+        if placement is None or placement.status == "offboarded":
+            return None
+        name = placement.tenant_id
+        if placement.status == "draining":
+            return Difference(
+                about=name,
+                kind="leaving",
+                detail=f"its file is gone, and it has no tombstone: `tenantctl offboard {name}`",
+            )
+        return Difference(
+            about=name,
+            kind="file-missing",
+            detail=f"registered as {placement.status}, and has no file: put it back (git revert)",
+        )
+    name = wanted.id
+    if applied.is_suspended:
+        return Difference(
+            about=name, kind="cluster-suspended", detail="its release follows nothing: resume it"
+        )
+    if wanted.phase == "offboarding":
+        if placement is not None and placement.status not in {"draining", "offboarded"}:
+            return Difference(
+                about=name,
+                kind="status",
+                detail=f"leaving, and registered as {placement.status}",
+                can_fix=True,
+            )
+        return Difference(
+            about=name, kind="leaving", detail=f"to be ended: `tenantctl offboard {name}`"
+        )
+    if wanted.transition is not None:
+        return Difference(
+            about=name,
+            kind="moving",
+            detail=f"{wanted.transition.phase}, from {wanted.transition.origin} to {wanted.home}: "
+            f"`tenantctl move {name}` goes on",
+        )
+    if placement is None or placement.status == "offboarded":
+        return Difference(
+            about=name,
+            kind="not-registered",
+            detail=applied.detail or "it has a file, and no placement",
+            can_fix=applied.follows(wanted),
+        )
+    if not applied.follows(wanted):
+        return Difference(
+            about=name,
+            kind="cluster",
+            detail=applied.detail or "the cluster has not taken up its file",
+        )
+    return _of_placement(wanted, placement)
+
+
+def _of_placement(wanted: Instance, placement: Placement) -> Difference | None:
+    name = wanted.id
+    if Home(placement.tier, placement.pool) != wanted.home:
+        return Difference(
+            about=name,
+            kind="place",
+            detail=f"its file says {wanted.home}, its placement "
+            f"{Home(placement.tier, placement.pool)}: `tenantctl status {name}`",
+        )
+    if placement.status != expected_status(wanted) or placement.previous is not None:
+        return Difference(
+            about=name,
+            kind="status",
+            detail=f"registered as {placement.status}, and its file says "
+            f"{expected_status(wanted)}",
+            can_fix=placement.previous is None and placement.status in {"active", "suspended"},
+        )
+    return None
+
+
+async def _fix(
+    control: Control, wanted: Instance, placement: Placement | None, difference: Difference
+) -> Difference:
+    """Put one right; a race that is lost is the next run's."""
+    try:
+        if placement is None or placement.status == "offboarded":
+            await register(control, wanted)
+        else:
+            await control.registry.change(
+                placement.tenant_id, placement, status=expected_status(wanted)
+            )
+    except (RefusedError, UnfinishedError) as error:
+        return Difference(about=difference.about, kind=difference.kind, detail=str(error))
+    control.observer.step("fixed", f"{difference.about}: {difference.kind}")
+    return Difference(
+        about=difference.about,
+        kind=difference.kind,
+        detail=difference.detail,
+        can_fix=True,
+        fixed=True,
+    )
+
+
+def _of_pools(census: Census, applied: dict[str, Applied]) -> list[Difference]:
+    found = []
+    for name, pool in sorted(census.pools.items()):
+        state = applied.get(name, Applied())
+        if not state.follows(pool):
+            found.append(
+                Difference(
+                    about=name,
+                    kind="cluster",
+                    detail=state.detail or "the cluster has not taken up its file",
+                )
+            )
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Cloud:
+    queues: frozenset[str]
+    tables: frozenset[str]
+
+
+async def _cloud(control: Control) -> _Cloud:
+    prefix = f"{control.environment}-"
+    queues, tables = await asyncio.gather(
+        control.inventory.queues(prefix), control.inventory.tables(prefix)
+    )
+    return _Cloud(frozenset(queues), frozenset(tables))
+
+
+def _orphans(
+    control: Control,
+    census: Census,
+    applied: dict[str, Applied],
+    placements: dict[TenantId, Placement],
+    cloud: _Cloud,
+) -> list[Difference]:
+    """Releases, queues and tables of nobody. Who leaves still owns what it has."""
+    environment = control.environment
+    owners = {
+        *census.tenants,
+        *census.pools,
+        *(name for name, one in placements.items() if one.status != "offboarded"),
+        *(PurePosixPath(path).stem for path in census.unreadable),
+    }
+    found = [
+        Difference(about=name, kind="orphan", detail="the cluster has a release of no file")
+        for name in sorted(set(applied) - owners)
+    ]
+    make_names = (names.queue_name, names.dead_letter_queue_name)
+    queues = {make(environment, owner) for owner in owners for make in make_names}
+    tables = {names.table_name(environment, owner) for owner in owners}
+    tables.add(names.registry_table_name(environment))
+    messages = (name for name in cloud.queues if _is_messages(name))
+    for what, there, known in (
+        ("queue", messages, queues),
+        ("table", (name for name in cloud.tables if _is_messages(name)), tables),
+    ):
+        found += [
+            Difference(about=name, kind="orphan", detail=f"a {what} of no tenant or pool")
+            for name in sorted(set(there) - known)
+        ]
+    return found
+
+
+def _is_messages(name: str) -> bool:
+    """Whether a name is one that tenants' resources have; others of the environment are not ours.
+
+    Long ones are cut and end with a digest, so that only their beginning is theirs: they are
+    taken for a tenant's, too.
+    """
+    head, _, digest = name.rpartition("-")
+    is_cut = len(digest) == 8 and len(head) == 40 and "-messages" not in digest  # noqa: PLR2004 - tenantry.names
+    return name.endswith(("-messages", "-messages-dead-letters")) or is_cut

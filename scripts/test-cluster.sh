@@ -1,0 +1,9 @@
+#!/bin/sh
+# What the chart renders and what the fleet admits, on a real API server. Built by the first run.
+# Exit status 3: Go is missing, on a person's machine. In CI that is a failure.
+set -eu
+cd "$(dirname "$0")/.."
+python=.venv/bin/python
+"$python" scripts/tool.py kubernetes etcd kube-apiserver kube-controller-manager >/dev/null
+"$python" scripts/tool.py crds >/dev/null
+exec "$python" -m pytest -m cluster tests/cluster "$@"

@@ -1,0 +1,70 @@
+"""One API server for the run; tests keep apart by the names of their namespaces."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import Any, Final
+
+import pytest
+
+import tool
+from support.cluster import COMMANDS, Cluster, open_cluster
+
+_ADMISSION: Final = "admissionregistration.k8s.io/v1"
+#: A policy that holds nobody. While no policy takes a ConfigMap for its parameters, the server
+#: stops its watch on ConfigMaps and, as of 1.35, never starts that again: the policies of a later
+#: test would see the parameters of an earlier one.
+KEEPER: Final[list[dict[str, Any]]] = [
+    {
+        "apiVersion": _ADMISSION,
+        "kind": "ValidatingAdmissionPolicy",
+        "metadata": {"name": "keeps-watching"},
+        "spec": {
+            "paramKind": {"apiVersion": "v1", "kind": "ConfigMap"},
+            "matchConstraints": {
+                "resourceRules": [
+                    {
+                        "apiGroups": ["nobody.example.com"],
+                        "apiVersions": ["v1"],
+                        "resources": ["nothing"],
+                        "operations": ["CREATE"],
+                    }
+                ]
+            },
+            "validations": [{"expression": "true"}],
+        },
+    },
+    {
+        "apiVersion": _ADMISSION,
+        "kind": "ValidatingAdmissionPolicyBinding",
+        "metadata": {"name": "keeps-watching"},
+        "spec": {
+            "policyName": "keeps-watching",
+            "paramRef": {
+                "name": "none",
+                "namespace": "default",
+                "parameterNotFoundAction": "Allow",
+            },
+            "validationActions": ["Deny"],
+        },
+    },
+]
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Generator[Cluster]:
+    """A real API server that knows the kinds of the add-ons, too."""
+    if tool.built("kubernetes", *COMMANDS) is None or tool.built(tool.CRDS) is None:
+        pytest.skip("the API server is not built: `make test-cluster` does that")
+    with open_cluster(tmp_path_factory.mktemp("cluster")) as found:
+        found.install_crds()
+        answer = found.apply(KEEPER, dry_run=False)
+        assert answer.ok, answer.message
+        yield found
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests that `make test-cluster` runs; the others need no server."""
+    for item in items:
+        if "cluster" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.cluster)

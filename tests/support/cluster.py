@@ -1,0 +1,241 @@
+"""A real Kubernetes API server on loopback, with an etcd of its own, in a temporary folder.
+
+What is missing in it is a cluster's other half: no node, no scheduler, and no controller unless a
+test starts the controller manager, so nothing is ever run, and a namespace that is deleted stays
+in `Terminating`. Everything ends with the test run, also when that is killed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+from collections.abc import Callable, Generator, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+import tool
+from support.certificates import Authority, signing_keys
+from support.kube_api import Answer, Api, Object
+from support.waiting import wait_for
+from tenantry_local.processes import Process, Processes, free_port
+
+__all__ = ["Answer", "Cluster", "Object", "open_cluster"]
+
+#: What must be built: `scripts/tool.py kubernetes etcd kube-apiserver`, and `crds`.
+COMMANDS: Final = ("etcd", "kube-apiserver")
+
+HOST: Final = "127.0.0.1"
+#: Of the services' addresses the first is the API server's own.
+_SERVICES: Final = "10.96.0.0/16"
+_ISSUER: Final = "https://kubernetes.default.svc.cluster.local"
+_HOSTS: Final = (HOST, "localhost", "kubernetes", "kubernetes.default.svc", "10.96.0.1")
+#: Seconds in which a process must answer: it takes 4 on a machine that is not busy.
+_READY_SECONDS: Final = 50.0
+
+_Loader: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+class Cluster(Api):
+    """The API server, called as an administrator unless a call says otherwise."""
+
+    def __init__(self, folder: Path, tools: Path, processes: Processes) -> None:
+        self._folder, self._tools, self._processes = folder, tools, processes
+        self._authority = Authority(folder / "certificates")
+        self._tokens = signing_keys(folder / "certificates", "tokens")
+        self.url: Final = f"https://{HOST}:{free_port()}"
+        admin = self._authority.issue("admin", "admin", groups=["system:masters"])
+        super().__init__(self.url, self._authority.own, admin)
+
+    def start(self) -> None:
+        """Start etcd and the API server, and wait until they serve."""
+        etcd, peer = (f"http://{HOST}:{free_port()}" for _ in range(2))
+        self._start(
+            "etcd",
+            {
+                "data-dir": self._folder / "etcd",
+                "listen-client-urls": etcd,
+                "advertise-client-urls": etcd,
+                "listen-peer-urls": peer,
+                "initial-advertise-peer-urls": peer,
+                "initial-cluster": f"default={peer}",
+                "unsafe-no-fsync": "true",
+                "log-level": "warn",
+            },
+        )
+        served = self._authority.issue("server", "kube-apiserver", hosts=_HOSTS)
+        server = self._start(
+            "kube-apiserver",
+            {
+                "etcd-servers": etcd,
+                "bind-address": HOST,
+                "advertise-address": HOST,
+                "secure-port": self.url.rpartition(":")[2],
+                "tls-cert-file": served.certificate,
+                "tls-private-key-file": served.key,
+                "client-ca-file": self._authority.own.certificate,
+                "allow-privileged": "true",  # as clusters do: pod security is what refuses
+                "anonymous-auth": "false",
+                "authorization-mode": "Node,RBAC",
+                "service-account-issuer": _ISSUER,
+                "service-account-key-file": self._tokens[1],
+                "service-account-signing-key-file": self._tokens[0],
+                "service-cluster-ip-range": _SERVICES,
+                # Beside those that are on by default: pod security, admission policies, priority,
+                # quota and limits, service accounts, the life of namespaces.
+                "enable-admission-plugins": "NodeRestriction",
+                "endpoint-reconciler-type": "none",
+                "profiling": "false",
+            },
+        )
+        self._wait(server, lambda: self.request("GET", "/readyz").ok)
+
+    def install_crds(self, *groups: str) -> None:
+        """Define the custom resources of these API groups, or of all that tests know.
+
+        They are served when this returns.
+        """
+        folder = tool.built(tool.CRDS)
+        assert folder is not None, "`make tools` collects them"
+        kinds = []
+        for path in sorted((folder / tool.CRDS).glob("*.yaml")):
+            found = yaml.load(path.read_text("utf-8"), _Loader)
+            spec = found["spec"]
+            if groups and spec["group"] not in groups:
+                continue
+            answer = self.apply(found, dry_run=False)
+            assert answer.ok, answer.message
+            kinds += [
+                (f"{spec['group']}/{version['name']}", spec["names"]["kind"])
+                for version in spec["versions"]
+                if version["served"]
+            ]
+        for version, kind in kinds:
+            wait_for(partial(self._is_served, version, kind), what=f"the serving of {kind}")
+
+    def _is_served(self, version: str, kind: str) -> bool:
+        try:
+            return self.list(version, kind).ok
+        except LookupError:
+            return False
+
+    def namespace(self, name: str, labels: Mapping[str, str] | None = None) -> str:
+        """Make a namespace, with the service account that the controller manager would make."""
+        metadata = {"name": name, "labels": dict(labels or {})}
+        for found in (
+            {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata},
+            {
+                "apiVersion": "v1",
+                "kind": "ServiceAccount",
+                "metadata": {"name": "default", "namespace": name},
+            },
+        ):
+            answer = self.apply(found, dry_run=False)
+            assert answer.ok, answer.message
+        return name
+
+    def kubeconfig(self, user: str = "admin", *groups: str) -> Path:
+        """A file with which a program of the test calls the API server as this user."""
+        pair = self._authority.issue(f"user-{user.replace(':', '-')}", user, groups=groups)
+        path = self._folder / f"{pair.key.stem}.kubeconfig"
+        said = {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "clusters": [
+                {
+                    "name": "tests",
+                    "cluster": {
+                        "server": self.url,
+                        "certificate-authority": str(self._authority.own.certificate),
+                    },
+                }
+            ],
+            "users": [
+                {
+                    "name": user,
+                    "user": {
+                        "client-certificate": str(pair.certificate),
+                        "client-key": str(pair.key),
+                    },
+                }
+            ],
+            "contexts": [{"name": "tests", "context": {"cluster": "tests", "user": user}}],
+            "current-context": "tests",
+        }
+        path.write_text(json.dumps(said), encoding="utf-8")
+        return path
+
+    @contextlib.contextmanager
+    def controller_manager(self) -> Generator[None]:
+        """The controller manager beside it: service accounts, ends of namespaces, Deployments.
+
+        It also checks the types in admission policies' expressions, and says so in their status.
+        """
+        port = free_port()
+        served = self._authority.issue("controller-manager", "controllers", hosts=[HOST])
+        process = self._start(
+            "kube-controller-manager",
+            {
+                "kubeconfig": self.kubeconfig("system:kube-controller-manager"),
+                "root-ca-file": self._authority.own.certificate,
+                "service-account-private-key-file": self._tokens[0],
+                "use-service-account-credentials": "true",
+                "leader-elect": "false",
+                "bind-address": HOST,
+                "secure-port": str(port),
+                "tls-cert-file": served.certificate,
+                "tls-private-key-file": served.key,
+                "profiling": "false",
+            },
+        )
+        own = Api(f"https://{HOST}:{port}", self._authority.own, served)
+        try:
+            self._wait(process, lambda: own.request("GET", "/healthz").ok)
+            yield
+        finally:
+            own.close()
+            asyncio.run(self._processes.stop([process], seconds=5.0))
+
+    def _start(self, command: str, options: Mapping[str, Any]) -> Process:
+        return self._processes.start(
+            command,
+            [str(self._tools / command), *(f"--{key}={value}" for key, value in options.items())],
+            env={"PATH": os.environ["PATH"], "HOME": str(self._folder)},
+            cwd=self._folder,
+            log=self._folder / f"{command}.log",
+        )
+
+    def _wait(self, process: Process, condition: Callable[[], bool]) -> None:
+        async def is_ready() -> bool:
+            try:
+                return condition()
+            except OSError:
+                return False  # nothing listens yet
+
+        asyncio.run(self._processes.wait_ready(process, is_ready, seconds=_READY_SECONDS))
+
+
+@contextlib.contextmanager
+def open_cluster(folder: Path) -> Generator[Cluster]:
+    """A cluster that keeps all it writes in this folder.
+
+    Raises:
+        LaptopError: A process did not start, with the end of its log.
+        AssertionError: What it needs is not built.
+    """
+    tools = tool.built("kubernetes", *COMMANDS)
+    assert tools is not None, "`make tools` builds it"
+    processes = Processes()
+    try:
+        cluster = Cluster(folder, tools, processes)
+        try:
+            cluster.start()
+            yield cluster
+        finally:
+            cluster.close()
+    finally:
+        processes.close()
