@@ -159,16 +159,17 @@ HOSTILE = {
     "another chart": (_but("basic-r2", "premium-r0"), "spec.chartRef is not"),
     "another id": (_but("      id: acme", "      id: beta"), "metadata.name is not instance.id"),
     "another file's id": (GOOD.replace("acme", "beta").encode(), "its name is not beta.yaml"),
-    "an id of a tag": (_but("      id: acme", "      id: !!binary YQ=="), "a tenant id is"),
-    "a tag of Python": (_but("      id: acme", "      id: !!python/name:os.system"), "no YAML"),
-    "a substitution": (GOOD.replace("acme", "${acme}").encode(), "a tenant id matches"),
+    "an id of a tag": (_but("      id: acme", "      id: !!binary YQ=="), "a tag is not for"),
+    "a tag of Python": (_but("      id: acme", "      id: !!python/name:os.system"), "a tag is not for"),
+    "a substitution": (GOOD.replace("acme", "${acme}").encode(), "it holds ${"),
     "an unknown key": (_but("      ring: r2", "      ring: r2\n      admin: true"), "admin"),
     "a number": (_but("      pool: pool-1", "      pool: 1"), "a pool's name"),
     "a list of values": (_but("    instance:\n", "    instance: []\n    x:\n"), "spec.values"),
     "a tab": (_but("  name: acme", "\tname: acme"), "it is no YAML"),
     "not UTF-8": (b"\xff\xfe" + GOOD.encode(), "it is no YAML"),
-    "a deep nest": (b"[" * 100_000, "it is no YAML"),
-    "an unknown alias": (_but("name: acme", "name: *nobody"), "it is no YAML"),
+    "a deep nest": (b"[" * 60_000, "it is no YAML"),
+    "a large one": (b"#" * 100_000, "may hold 65536"),
+    "an unknown alias": (_but("name: acme", "name: *nobody"), "anchors and aliases"),
 }
 
 

@@ -14,7 +14,6 @@ from aiobotocore.session import AioSession
 from tenantctl.check import Bounds
 from tenantctl.contexts import AwsSection, Context, LaptopSection
 from tenantctl.control import Control, Timing
-from tenantctl.errors import InvalidError
 from tenantctl.fleet import Fleet, Remote
 from tenantctl.inventory import Inventory
 from tenantctl.laptop import LaptopCluster
@@ -97,7 +96,7 @@ async def opened(name: str, context: Context, observer: Observer) -> AsyncGenera
                 dynamodb,
                 context.registry_table or names.registry_table_name(context.environment),
             ),
-            cluster=_cluster(context),
+            cluster=await _cluster(stack, context),
             queues=Queues(sqs),
             tables=Tables(dynamodb),
             inventory=Inventory(sqs, dynamodb),
@@ -110,10 +109,15 @@ async def opened(name: str, context: Context, observer: Observer) -> AsyncGenera
         yield App(name, context, fleet, control, smoke, stack)
 
 
-def _cluster(context: Context) -> Cluster:
+async def _cluster(stack: AsyncExitStack, context: Context) -> Cluster:
     if isinstance(context.cluster, LaptopSection):
         return LaptopCluster(context.cluster.state)
-    raise InvalidError("clusters are not wired yet")
+    # Not at the top: it takes half a second, which the laptop's commands need not wait for.
+    from tenantctl.flux import connected  # noqa: PLC0415
+
+    return await stack.enter_async_context(
+        connected(context.cluster.kubeconfig, context.cluster.context)
+    )
 
 
 def _client(service: Any, aws: AwsSection) -> Any:

@@ -11,22 +11,16 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final
 
-import yaml
-
 from tenantctl.errors import InvalidError
 from tenantctl.files import MAX_LINES, parse, path_of, tenants_folder
 from tenantctl.model import Home, Instance
 from tenantctl.snapshot import Snapshot
 from tenantry.registry import Tier
 
-#: A tenant's file with all overrides that there are is a tenth of this.
-MAX_BYTES: Final = 65_536
 #: Keeps a folder in Git that has no file yet.
 PLACEHOLDER: Final = ".gitkeep"
 #: Names that kustomize takes for its own in each folder: no tenant can have such a file.
 _KUSTOMIZE: Final = ("kustomization", "Kustomization")
-#: libyaml's, where PyYAML was built with it: ten times as fast.
-_EVENTS: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,36 +121,9 @@ def require(findings: Sequence[Finding]) -> None:
 def _read(path: str, data: bytes) -> tuple[Instance | None, str]:
     """The instance of a file, or why there is none."""
     try:
-        _refuse_strange(path, data)
         return parse(path, data), ""
     except InvalidError as error:
         return None, str(error).removeprefix(f"{path}: ")
-
-
-def _refuse_strange(path: str, data: bytes) -> None:
-    """Refuse what `parse` would take and a reader, kustomize or Flux would take differently.
-
-    Raises:
-        InvalidError: It is too large, or more than plain YAML.
-    """
-    if not path.endswith(".yaml"):
-        raise InvalidError("this file does not belong here: tenants and pools are .yaml files")
-    if len(data) > MAX_BYTES:
-        raise InvalidError(f"it holds {len(data)} bytes, and may hold {MAX_BYTES}")
-    for character, name in ((b"\r", "a carriage return"), (b"\0", "a zero byte")):
-        if character in data:
-            raise InvalidError(f"it holds {name}")
-    if b"${" in data:
-        raise InvalidError("it holds ${: nothing is filled in here")
-    try:
-        for event in yaml.parse(data.decode(), Loader=_EVENTS):
-            line = event.start_mark.line + 1 if event.start_mark else 1
-            if getattr(event, "anchor", None):  # an alias has one as well
-                raise InvalidError(f"line {line}: anchors and aliases are not for this file")
-            if getattr(event, "tag", None):
-                raise InvalidError(f"line {line}: a tag is not for this file")
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError):
-        return  # `parse` says it better
 
 
 def _of_file(path: str, data: bytes, instance: Instance, environment: str) -> Iterator[Finding]:

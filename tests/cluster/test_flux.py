@@ -1,0 +1,217 @@
+"""What tenantctl makes of what Flux and the tofu-controller say, on a real API server."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+import pytest
+import yaml
+
+from support.cluster import Cluster
+from tenantctl.errors import InvalidError, UnavailableError
+from tenantctl.files import render
+from tenantctl.flux import FluxCluster, connected
+from tenantctl.model import Home, Instance
+from tenantctl.ports import Applied, Outputs
+
+ACME: Final = Instance(id="acme", home=Home("premium"), group="premium-1")
+OUTPUTS: Final = Outputs("https://sqs/acme", "https://sqs/acme-dead", "dev-acme-messages")
+READER: Final = "reader"
+
+
+@asynccontextmanager
+async def asked(cluster: Cluster) -> AsyncGenerator[FluxCluster, None]:
+    async with connected(cluster.kubeconfig("admin", "system:masters"), None) as found:
+        yield found
+
+
+def put(cluster: Cluster, thing: dict[str, Any], **status: Any) -> None:
+    """Have the server hold an object, with what its controller says of it."""
+    answer = cluster.apply([thing], dry_run=False)
+    assert answer.ok, answer.message
+    found = cluster.request("GET", cluster.path(thing)).body
+    generation = found["metadata"]["generation"]
+    whole = {
+        **found,
+        "status": {
+            "observedGeneration": generation,
+            **{key: generation if one == "now" else one for key, one in status.items()},
+        },
+    }
+    said = cluster.request("PUT", f"{cluster.path(found)}/status", whole)
+    assert said.ok, said.message
+
+
+def condition(kind: str, status: str, reason: str, message: str) -> dict[str, str]:
+    return {
+        "type": kind,
+        "status": status,
+        "reason": reason,
+        "message": message,
+        "lastTransitionTime": "2026-11-22T00:00:00Z",
+    }
+
+
+READY: Final = [condition("Ready", "True", "Succeeded", "there")]
+
+
+def release(instance: Instance, **spec: Any) -> dict[str, Any]:
+    """The HelmRelease that Flux makes of a file."""
+    found: dict[str, Any] = yaml.safe_load(render(instance))
+    found["metadata"]["namespace"] = "tenants"
+    found["spec"] |= {"interval": "1h", **spec}
+    return found
+
+
+def terraform(name: str = "acme") -> dict[str, Any]:
+    return {
+        "apiVersion": "infra.contrib.fluxcd.io/v1alpha2",
+        "kind": "Terraform",
+        "metadata": {"name": name, "namespace": "tenant-infra"},
+        "spec": {
+            "interval": "1h",
+            "approvePlan": "auto",
+            "path": "./",
+            "sourceRef": {"kind": "OCIRepository", "name": "tenant-module-r2"},
+        },
+    }
+
+
+def secret(name: str, **data: str) -> dict[str, Any]:
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": name, "namespace": "tenant-infra"},
+        "data": {key: base64.b64encode(one.encode()).decode() for key, one in data.items()},
+    }
+
+
+@pytest.fixture
+def there(cluster: Cluster) -> Cluster:
+    """A cluster with the two namespaces and nothing in them."""
+    for name in ("tenants", "tenant-infra"):
+        cluster.namespace(name)
+    for thing in (release(ACME), terraform(), secret("acme-outputs")):
+        cluster.delete(thing)
+    return cluster
+
+
+async def test_what_is_ready_is_told_with_its_outputs(there: Cluster) -> None:
+    """Values, release by version and digest, and queue and table of the Secret."""
+    digest = f"sha256:{'a' * 64}"
+    history = {
+        "chartName": "tenant-template",
+        "chartVersion": "1.4.0+aaaaaaaaaaaa",
+        "configDigest": digest,
+        "digest": digest,
+        "firstDeployed": "2026-11-22T00:00:00Z",
+        "lastDeployed": "2026-11-22T00:00:00Z",
+        "name": "acme",
+        "namespace": "acme",
+        "ociDigest": digest,
+        "status": "deployed",
+        "version": 1,
+    }
+    put(there, release(ACME), lastAttemptedGeneration="now", conditions=READY, history=[history])
+    put(there, terraform(), conditions=READY)
+    there.apply(
+        [
+            secret(
+                "acme-outputs",
+                queue_url=OUTPUTS.queue_url,
+                dead_letter_queue_url=OUTPUTS.dead_letter_queue_url,
+                table_name=OUTPUTS.table_name,
+            )
+        ],
+        dry_run=False,
+    )
+    async with asked(there) as flux:
+        assert await flux.applied("acme") == Applied(
+            exists=True,
+            instance=ACME,
+            is_ready=True,
+            chart=f"1.4.0@{digest}",
+            outputs=OUTPUTS,
+        )
+        assert (await flux.instances())["acme"].is_ready
+        assert await flux.remains("acme") == (
+            "HelmRelease tenants/acme",
+            "Terraform tenant-infra/acme",
+            "Secret tenant-infra/acme-outputs",
+        )
+
+
+async def test_a_commit_that_helm_has_not_taken_up_is_not_in_force(there: Cluster) -> None:
+    """However ready the release is that was there before."""
+    put(there, release(ACME), lastAttemptedGeneration="now", conditions=READY)
+    there.apply([release(ACME.but(is_suspended=True, ring="r1"))], dry_run=False)
+    async with asked(there) as flux:
+        found = await flux.applied("acme")
+    assert found.exists
+    assert found.instance is None
+    assert not found.is_ready
+    assert found.detail
+
+
+async def test_a_plan_that_is_refused_is_told_in_its_own_words(there: Cluster) -> None:
+    """And that nothing more happens by itself."""
+    put(there, release(ACME), lastAttemptedGeneration="now", conditions=READY)
+    why = "the table is protected"
+    put(
+        there,
+        terraform(),
+        conditions=[condition("Ready", "False", "TFExecPlanFailed", why)],
+    )
+    async with asked(there) as flux:
+        found = await flux.applied("acme")
+    assert (found.is_ready, found.has_failed) == (False, True)
+    assert found.detail == f"its Terraform: {why}"
+
+
+async def test_a_release_that_was_told_to_stand_still_is_told(there: Cluster) -> None:
+    """It would be waited for in vain."""
+    put(there, release(ACME, suspend=True), lastAttemptedGeneration="now", conditions=READY)
+    async with asked(there) as flux:
+        assert (await flux.applied("acme")).is_suspended
+
+
+async def test_nobody_is_told_as_nobody(there: Cluster) -> None:
+    """A tenant that is not there, and one of which nothing remains."""
+    async with asked(there) as flux:
+        assert await flux.applied("nobody") == Applied()
+        assert await flux.remains("nobody") == ()
+
+
+async def test_looking_at_git_now_is_asked_of_the_source(there: Cluster) -> None:
+    """By the annotation that Flux knows; where there is no source it is passed over."""
+    source = {
+        "apiVersion": "source.toolkit.fluxcd.io/v1",
+        "kind": "GitRepository",
+        "metadata": {"name": "fleet", "namespace": "flux-system"},
+        "spec": {"interval": "1h", "url": "https://git.example.com/fleet"},
+    }
+    there.namespace("flux-system")
+    there.delete(source)
+    async with asked(there) as flux:
+        await flux.nudge()
+        assert there.apply([source], dry_run=False).ok
+        await flux.nudge()
+    annotations = there.request("GET", there.path(source)).body["metadata"]["annotations"]
+    assert "reconcile.fluxcd.io/requestedAt" in annotations
+
+
+async def test_who_may_not_read_is_told_what(there: Cluster) -> None:
+    """A refusal is no tenant that is gone."""
+    async with connected(there.kubeconfig(READER), None) as flux:
+        with pytest.raises(UnavailableError, match="does not let us read helmreleases tenants"):
+            await flux.applied("acme")
+
+
+async def test_a_kubeconfig_that_is_none_is_named(there: Cluster) -> None:
+    """Before anything is asked."""
+    with pytest.raises(InvalidError, match="cannot be reached"):
+        async with connected(there.kubeconfig(), "nowhere"):
+            raise AssertionError
