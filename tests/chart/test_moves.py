@@ -186,9 +186,20 @@ def test_an_instance_that_is_offboarding_lets_go_of_everything(kind: str) -> Non
     assert not offboarding(before)
 
 
-@pytest.mark.parametrize("kind", ["premium", "advanced", "pool"])
-def test_helm_keeps_namespace_and_terraform_until_they_may_go(kind: str) -> None:
-    """An uninstall by mistake would take state and outputs with the Terraform object."""
+@pytest.mark.parametrize(
+    ("kind", "kinds"),
+    [
+        ("premium", {"Namespace", "Terraform"}),
+        ("advanced", {"Namespace", "Terraform"}),
+        ("pool", {"Namespace", "Terraform"}),
+        ("basic", {"ConfigMap"}),
+    ],
+)
+def test_helm_keeps_what_admission_would_not_let_go(kind: str, kinds: set[str]) -> None:
+    """An uninstall by mistake would take state and outputs with the Terraform object.
+
+    And an upgrade that is rolled back, in a move whose first phase fails, the record.
+    """
 
     def kept(objects: list[Object]) -> set[str]:
         return {
@@ -197,7 +208,7 @@ def test_helm_keeps_namespace_and_terraform_until_they_may_go(kind: str) -> None
             if each["metadata"].get("annotations", {}).get("helm.sh/resource-policy") == "keep"
         }
 
-    assert {"Namespace", "Terraform"} == kept(render(values(KINDS[kind])))
+    assert kinds == kept(render(values(KINDS[kind])))
     assert set() == kept(render(values({**KINDS[kind], "phase": "offboarding"})))
 
 
