@@ -4,6 +4,6 @@
 set -eu
 cd "$(dirname "$0")/.."
 python=.venv/bin/python
-"$python" scripts/tool.py kubernetes etcd kube-apiserver kube-controller-manager >/dev/null
+"$python" scripts/tool.py kubernetes etcd kube-apiserver kube-controller-manager kubectl >/dev/null
 "$python" scripts/tool.py crds >/dev/null
 exec "$python" -m pytest -m cluster tests/cluster "$@"

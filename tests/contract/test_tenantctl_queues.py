@@ -112,6 +112,17 @@ async def test_a_queue_is_found_by_its_name(queues: EngineQueues, client: Any) -
     assert await our(client).url("dev-nobody-messages") is None
 
 
+async def test_the_largest_message_is_what_the_queue_was_made_with(client: Any) -> None:
+    """The placement carries it, and producers answer 413 above it."""
+    made = await client.create_queue(
+        QueueName="small-messages", Attributes={"MaximumMessageSize": "1024"}
+    )
+    try:
+        assert await our(client).max_message_bytes(made["QueueUrl"]) == 1_024
+    finally:
+        await client.delete_queue(QueueUrl=made["QueueUrl"])
+
+
 async def test_the_depth_counts_what_is_seen_and_what_is_hidden(
     queues: EngineQueues, client: Any
 ) -> None:

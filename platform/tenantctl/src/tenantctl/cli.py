@@ -488,6 +488,22 @@ def check_command(context: ContextOption = None, output: OutputOption = Output.T
     _run(context, output, work)
 
 
+@app.command("accept-rewrite")
+def accept_rewrite_command(
+    commit: Annotated[str, typer.Argument(help="What main ends with now.")],
+    context: ContextOption = None,
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """Go on with a fleet whose history lost commits that this machine had seen."""
+
+    async def work(app: App, printer: Printer) -> None:
+        snapshot = await app.fleet.accept_rewrite(commit)
+        printer.result({"commit": snapshot.commit})
+        printer.say(f"going on from {snapshot.commit}; what was lost is in refs/tenantry/lost")
+
+    _run(context, output, work)
+
+
 @app.command("token")
 def token_command(
     tenant_id: TenantArgument,

@@ -14,6 +14,7 @@ from tenantctl.awsfailures import AWS_ERRORS, ResourceMissingError, failure, que
 from tenantctl.drains import DROP, QUIET_RECEIVES, Drain, Drop, Forwarded, Route
 from tenantctl.hands import Destination, Hands, Sleep
 from tenantctl.letters import Letter
+from tenantry.limits import DEFAULT_MAX_MESSAGE_BYTES
 from tenantry.registry import Placement, PlacementReader
 from tenantry.tenant_id import TenantId
 
@@ -113,6 +114,21 @@ class Queues:
             in_flight=int(found.get("ApproximateNumberOfMessagesNotVisible", 0)),
             delayed=int(found.get("ApproximateNumberOfMessagesDelayed", 0)),
         )
+
+    async def max_message_bytes(self, url: str) -> int:
+        """The largest message that a queue takes, with its attributes.
+
+        Raises:
+            UnavailableError: The queue is not there, does not answer, or denies.
+        """
+        try:
+            answer = await self._client.get_queue_attributes(
+                QueueUrl=url, AttributeNames=["MaximumMessageSize"]
+            )
+        except AWS_ERRORS as error:
+            raise failure(error, "GetQueueAttributes", queue_of(url)) from error
+        found = answer.get("Attributes", {})
+        return int(found.get("MaximumMessageSize", DEFAULT_MAX_MESSAGE_BYTES))
 
     async def forward(self, source_url: str, route: Route) -> Forwarded:
         """Send everything on as `route` says, until nothing new is received.

@@ -251,6 +251,7 @@ async def _switch(control: Control, instance: Instance) -> None:
             queue_url=new.queue_url,
             table_name=new.table_name,
             rate=_rate(placement, instance.home.tier),
+            max_message_bytes=await control.queues.max_message_bytes(new.queue_url),
             status="active" if old == new else "moving",
             previous=None if old == new else Place(old.queue_url, old.table_name),
         )

@@ -26,6 +26,9 @@ async def register(control: Control, instance: Instance) -> tuple[Placement, boo
     placement = await control.registry.change(
         control.id_of(instance.id),
         old,
+        # All of it, also what a customer of this id had that left.
+        max_message_bytes=await control.queues.max_message_bytes(outputs.queue_url),
+        shards=1,
         tier=home.tier,
         pool=home.pool,
         status="suspended" if instance.is_suspended else "active",
