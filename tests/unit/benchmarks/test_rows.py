@@ -123,6 +123,6 @@ def test_a_rate_is_above_nothing() -> None:
 def test_the_first_three_rows_are_those_of_make_bench() -> None:
     """The rest is measured by `make bench-full`."""
     assert ["cpu", "calls", "latency"] == [row.key for row in ROWS.values() if not row.is_full]
-    assert {"throughput", "footprint", "neighbour"} == {
+    assert {"throughput", "footprint", "neighbour", "fleet"} == {
         row.key for row in ROWS.values() if row.is_full
     }

@@ -6,7 +6,15 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
 
-from tenantry_benchmarks.rows import calls, cpu, footprint, latency, neighbour, throughput
+from tenantry_benchmarks.rows import (
+    calls,
+    cpu,
+    fleet,
+    footprint,
+    latency,
+    neighbour,
+    throughput,
+)
 from tenantry_benchmarks.run import Run
 
 
@@ -29,5 +37,6 @@ ROWS: Final = {
         Row(throughput.KEY, throughput.TITLE, is_full=True, measure=throughput.measure),
         Row(footprint.KEY, footprint.TITLE, is_full=True, measure=footprint.measure),
         Row(neighbour.KEY, neighbour.TITLE, is_full=True, measure=neighbour.measure),
+        Row(fleet.KEY, fleet.TITLE, is_full=True, measure=fleet.measure),
     )
 }
