@@ -8,5 +8,6 @@ if [ -n "${CI:-}" ]; then
 fi
 .venv/bin/python scripts/docs.py
 .venv/bin/python scripts/openapi.py
+.venv/bin/python scripts/make_facts.py
 TENANTRY_GOLDENS=write .venv/bin/python -m pytest -m golden --quiet "$@"
-git status --short -- tests docs
+git status --short -- tests docs platform

@@ -29,6 +29,7 @@ class FakeCluster:
         frozen: Instances that Flux was told to leave alone.
         broken: Instances that never come up, and why.
         slow: How likely it is that a tick ends what was begun.
+        busy: How likely it is that it has a tick between two questions.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class FakeCluster:
         self.frozen: set[str] = set()
         self.broken: dict[str, str] = {}
         self.slow = 0.7
+        self.busy = 0.2
         self._making: dict[str, Instance | None] = {}
         self._failed: dict[str, str] = {}
         #: Of who asks for tenantctl: may end its life.
@@ -59,6 +61,8 @@ class FakeCluster:
     async def applied(self, instance_id: str) -> Applied:
         """As the port."""
         self.felt()
+        if self._rng.random() < self.busy:
+            await self.tick()  # it works while it is asked, too
         return self._state(instance_id)
 
     async def instances(self) -> dict[str, Applied]:

@@ -65,12 +65,9 @@ class Services:
         """What one of them has in its cache."""
         known = self.history[tenant_id]
         since = self.clock() - self.max_age
+        ended_at = [at for at, _ in known[1:]] + [float("inf")] * bool(known)
         usable = [
-            placement
-            for (_, placement), (ended_at, _) in zip(
-                known, (*known[1:], (float("inf"), None)), strict=True
-            )
-            if ended_at > since
+            placement for (_, placement), end in zip(known, ended_at, strict=True) if end > since
         ]
         return self.rng.choice(usable) if usable else None
 
@@ -105,13 +102,13 @@ class Services:
         """Consumers of these queues receive, and settle some of what they hold."""
         urls = sorted(queues)
         for url in urls:
-            if eager or self.rng.random() < 0.7:  # noqa: PLR2004 - now and then one is slow
+            if eager or self.rng.random() < 0.7:
                 await self._receive(url)
         held, self._hand = self._hand, []
         for one in held:
             if one.queue_url not in urls or one.until <= self.clock():
                 continue  # it has ended, or its message is visible again
-            if eager or self.rng.random() < 0.7:  # noqa: PLR2004 - as above
+            if eager or self.rng.random() < 0.7:
                 await self._settle(one)
             else:
                 self._hand.append(one)
@@ -127,7 +124,7 @@ class Services:
         ]
 
     async def _settle(self, held: Held) -> None:
-        message = decode(held.body)
+        message = decode(held.body.encode())
         placement = self._stale(message.tenant_id)
         if placement is None or placement.status == "offboarded" or not _is_at(placement, held):
             placement = self.current(message.tenant_id)

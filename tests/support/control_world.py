@@ -1,7 +1,7 @@
-"""An environment for tenantctl's verbs: real registry, queues and tables on the stand-in of AWS in
-this process, a fleet, a cluster that follows it, services at work, and a time of its own.
+"""An environment for tenantctl's verbs, in this process and with a time of its own.
 
-A verb's life can end at any of its outward calls, before or after it is done.
+Registry, queues and tables are on the stand-in of AWS; a cluster follows the fleet, and services
+are at work. A verb's life can end at any of its outward calls, before or after it is done.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from tenantctl.ports import Recorder
 from tenantctl.queues import Queues
 from tenantctl.registry import Placements
 from tenantctl.tables import Tables
-from tenantctl.tenants import Tenants
+from tenantctl.tenants import Census, Tenants
 from tenantctl.verbs.offboard import Offboarded, Offboarding, offboard
 from tenantctl.verbs.onboard import Onboarded, Onboarding, onboard
 from tenantry.registry import Placement, from_item
@@ -85,6 +85,8 @@ class WatchedFleet:
     def __init__(self, fleet: Any, mortal: Mortal) -> None:
         self._fleet = fleet
         self._mortal = mortal
+        #: Counts what may have changed it.
+        self.changes = 0
 
     async def snapshot(self) -> Snapshot:
         """As the fleet."""
@@ -94,6 +96,7 @@ class WatchedFleet:
     async def change(self, *args: Any, **more: Any) -> Any:
         """As the fleet."""
         self._mortal.felt()
+        self.changes += 1
         change = await self._fleet.change(*args, **more)
         self._mortal.felt()
         return change
@@ -132,13 +135,15 @@ class World:
             timing.placement_max_age,
         )
         self.watcher = Watcher(self.mortal)
+        self._watched = WatchedFleet(self.fleet, self.mortal)
+        self._seen: tuple[int, Census] = (-1, Census("", {}, {}, {}))
         #: Tenants that go on sending while verbs wait.
         self.busy: set[str] = set()
         #: How many lives a tenant had that ended.
         self.left: dict[str, int] = {}
         self.control = Control(
             environment=ENVIRONMENT,
-            tenants=Tenants(WatchedFleet(self.fleet, self.mortal), ENVIRONMENT, self.bounds),  # type: ignore[arg-type]
+            tenants=Tenants(self._watched, ENVIRONMENT, self.bounds),  # type: ignore[arg-type]
             registry=Placements(self.aws.dynamodb, REGISTRY, clock=self.clock),
             cluster=self.cluster,
             queues=Queues(self.aws.sqs, wait_seconds=0, sleep=self.sleep),
@@ -170,7 +175,7 @@ class World:
         """Everybody else has a turn."""
         await self.cluster.tick()
         for tenant_id in sorted(self.busy):
-            if self.rng.random() < 0.3:  # noqa: PLR2004 - a message now and then
+            if self.rng.random() < 0.3:
                 await self.services.accept(tenant_id)
         await self.services.work(self._consumed())
 
@@ -221,13 +226,20 @@ class World:
         """The fleet."""
         return await self.fleet.snapshot()  # type: ignore[no-any-return]
 
+    async def census(self) -> Census:
+        """Everybody, as the fleet has it."""
+        if self._seen[0] != self._watched.changes:
+            changes = self._watched.changes
+            census = await Tenants(self.fleet, ENVIRONMENT, self.bounds).census()
+            self._seen = changes, census
+        return self._seen[1]
+
     async def tenant(self, tenant_id: str) -> Instance | None:
         """What a tenant's file says."""
-        census = await Tenants(self.fleet, ENVIRONMENT, self.bounds).census()
-        return census.tenants.get(tenant_id)
+        return (await self.census()).tenants.get(tenant_id)
 
     async def _wanted(self) -> Mapping[str, Instance]:
-        census = await Tenants(self.fleet, ENVIRONMENT, self.bounds).census()
+        census = await self.census()
         return {**census.tenants, **census.pools}
 
     async def findings(self) -> tuple[Any, ...]:

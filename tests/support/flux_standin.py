@@ -1,10 +1,9 @@
 """Flux's kustomize-controller, as far as it builds: a folder and a Kustomization become objects.
 
-Honours, as kustomize-controller 1.9 does: a folder without a kustomization.yaml gets one that names
-each YAML file in it, an empty folder builds to nothing, `targetNamespace`, `patches` and
-`commonMetadata` of the Kustomization; a file that is no object fails the whole folder, and so does
-a folder that is not there. Of what is built only names, namespaces and contents are the original's:
-labels and annotations by which Flux knows its own are left out.
+Honours, as kustomize-controller 1.9 does: a folder without a kustomization.yaml gets one that
+names each YAML file in it, an empty folder builds to nothing, `targetNamespace`, `patches` and
+`commonMetadata` of the Kustomization; a file that is no object fails the whole folder, and so
+does a folder that is not there. The labels by which Flux knows its own are left out.
 Does not: apply, prune, wait, substitute, ignore, decrypt.
 """
 

@@ -35,6 +35,8 @@ TERRAFORMS: Final = ("infra.contrib.fluxcd.io/v1alpha2", "Terraform")
 _SOURCE_VERSION: Final = "source.toolkit.fluxcd.io/v1"
 #: The controller's own namespace.
 _RUNTIME: Final = "flux-system"
+#: What the library that runs the tool says itself: it refuses to run where somebody else does.
+_ITS_OWN: Final = frozenset({"TF_IN_AUTOMATION", "AWS_ENDPOINT_URL"})
 _READY_SECONDS: Final = 60.0
 _WATCH_SECONDS: Final = 1
 
@@ -140,11 +142,11 @@ def running(
                 "--graceful-shutdown-timeout=5s",
             ],
             env={
-                **env,
+                **{key: value for key, value in env.items() if key not in _ITS_OWN},
                 "PATH": str(programs),
                 "HOME": str(folder / "home"),
                 "TMPDIR": str(folder / "tmp"),
-                "KUBECONFIG": str(cluster.kubeconfig()),
+                "KUBECONFIG": str(cluster.kubeconfig("tofu-controller", "system:masters")),
                 "RUNTIME_NAMESPACE": _RUNTIME,
                 "INSECURE_LOCAL_RUNNER": "1",
             },

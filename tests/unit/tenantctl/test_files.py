@@ -160,7 +160,10 @@ HOSTILE = {
     "another id": (_but("      id: acme", "      id: beta"), "metadata.name is not instance.id"),
     "another file's id": (GOOD.replace("acme", "beta").encode(), "its name is not beta.yaml"),
     "an id of a tag": (_but("      id: acme", "      id: !!binary YQ=="), "a tag is not for"),
-    "a tag of Python": (_but("      id: acme", "      id: !!python/name:os.system"), "a tag is not for"),
+    "a tag of Python": (
+        _but("      id: acme", "      id: !!python/name:os.system"),
+        "a tag is not for",
+    ),
     "a substitution": (GOOD.replace("acme", "${acme}").encode(), "it holds ${"),
     "an unknown key": (_but("      ring: r2", "      ring: r2\n      admin: true"), "admin"),
     "a number": (_but("      pool: pool-1", "      pool: 1"), "a pool's name"),

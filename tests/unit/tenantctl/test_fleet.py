@@ -194,7 +194,7 @@ async def test_a_rewritten_history_is_noticed_and_can_be_accepted(
         with pytest.raises(GitError, match="rewritten") as caught:
             await attempt
         assert lost in str(caught.value)
-        assert f"accept_rewrite takes {now}" in str(caught.value)
+        assert f"accept-rewrite {now}" in str(caught.value)
     with pytest.raises(GitError, match="rewritten"):
         await fleet().accept_rewrite(begin)
     assert (await fleet().accept_rewrite(now)).commit == now

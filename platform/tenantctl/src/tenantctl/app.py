@@ -15,6 +15,7 @@ from tenantctl.check import Bounds
 from tenantctl.contexts import AwsSection, Context, LaptopSection
 from tenantctl.control import Control, Timing
 from tenantctl.fleet import Fleet, Remote
+from tenantctl.gitea import Gitea, repository_of
 from tenantctl.inventory import Inventory
 from tenantctl.laptop import LaptopCluster
 from tenantctl.places import ExportPlace, place_of
@@ -23,7 +24,7 @@ from tenantctl.queues import Queues
 from tenantctl.registry import Placements
 from tenantctl.smoke import Smoke
 from tenantctl.tables import Tables
-from tenantctl.tenants import Tenants
+from tenantctl.tenants import PullRequests, Tenants
 from tenantry import names
 
 if TYPE_CHECKING:
@@ -86,12 +87,13 @@ async def opened(name: str, context: Context, observer: Observer) -> AsyncGenera
             may_change=(
                 f"tenants/{context.environment}",
                 f"releases/{context.environment}",
+                f"facts/{context.environment}",
             ),
             cache=context.fleet.cache,
         )
         control = Control(
             environment=context.environment,
-            tenants=Tenants(fleet, context.environment, bounds),
+            tenants=Tenants(fleet, context.environment, bounds, _pull_requests(context)),
             registry=Placements(
                 dynamodb,
                 context.registry_table or names.registry_table_name(context.environment),
@@ -107,6 +109,15 @@ async def opened(name: str, context: Context, observer: Observer) -> AsyncGenera
         routes = context.routes
         smoke = Smoke(url=routes.url, domain=routes.domain, tokens=routes.tokens)
         yield App(name, context, fleet, control, smoke, stack)
+
+
+def _pull_requests(context: Context) -> PullRequests | None:
+    fleet = context.fleet
+    if fleet.gitea is None:
+        return None
+    return Gitea(
+        fleet.gitea, repository_of(fleet.url), base=fleet.branch, credentials=fleet.credentials
+    )
 
 
 async def _cluster(stack: AsyncExitStack, context: Context) -> Cluster:

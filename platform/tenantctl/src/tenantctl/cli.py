@@ -9,16 +9,21 @@ import signal
 import sys
 from collections.abc import Awaitable, Callable
 from enum import Enum, StrEnum
+from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
 
-from tenantctl import model
+from tenantctl import facts, model
 from tenantctl.app import App, opened
 from tenantctl.check import check
 from tenantctl.contexts import load
 from tenantctl.errors import ControlError, DriftError, InvalidError, NotFoundError
+from tenantctl.fleet import message
+from tenantctl.ociregistry import opened_releases
 from tenantctl.printing import Printer
+from tenantctl.releases import TRAINS, Release, RingFiles
+from tenantctl.verbs.deploy import DEAD_LETTERS, SOAK_SECONDS, Deployment, deploy
 from tenantctl.verbs.letters import look, redrive
 from tenantctl.verbs.move import Move, move
 from tenantctl.verbs.offboard import Offboarding, offboard
@@ -31,6 +36,7 @@ _INTERRUPTED: Final = 130
 _BUG: Final = 1
 
 Tier = Enum("Tier", {tier: tier for tier in model.TIERS}, type=str)  # type: ignore[misc]
+Train = Enum("Train", {train: train for train in TRAINS}, type=str)  # type: ignore[misc]
 Ring = Enum("Ring", {ring: ring for ring in model.RINGS}, type=str)  # type: ignore[misc]
 
 
@@ -101,6 +107,9 @@ def onboard_command(
     ring: Annotated[Ring | None, typer.Option(help="Which releases it gets first.")] = None,
     wait: Annotated[bool, typer.Option("--wait", help="Until it can be sent to.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the diff only.")] = False,
+    pull_request: Annotated[
+        bool, typer.Option("--pull-request", help="Propose its file; after the merge use --wait.")
+    ] = False,
     request_id: RequestOption = None,
     context: ContextOption = None,
     output: OutputOption = Output.TEXT,
@@ -108,6 +117,8 @@ def onboard_command(
     """Bring a tenant in: place it, commit its file, and wait until it is there and registered."""
 
     async def work(app: App, printer: Printer) -> None:
+        if pull_request and (wait or dry_run):
+            raise InvalidError("--pull-request proposes, and neither waits nor only shows")
         done = await onboard(
             app.control,
             Onboarding(
@@ -119,6 +130,7 @@ def onboard_command(
             ),
             wait=wait,
             dry_run=dry_run,
+            propose=pull_request,
         )
         if done.placement is not None and done.placement.status == "active":
             await app.smoke.test(app.control, tenant_id)
@@ -127,7 +139,9 @@ def onboard_command(
             printer.say(done.change.diff if done.change else "nothing to change")
             return
         home = done.instance.home
-        if done.change is None and not done.is_new:
+        if done.pull_request is not None:
+            printer.say(f"{tenant_id} is proposed, {home}: {done.pull_request}")
+        elif done.change is None and not done.is_new:
             printer.say(f"{tenant_id} is here already, {home}: nothing was changed")
         elif done.placement is None:
             printer.say(f"{tenant_id} is committed, {home}; the same with --wait registers it")
@@ -472,6 +486,53 @@ def reconcile_command(
     _run(context, output, work)
 
 
+@app.command("deploy")
+def deploy_command(
+    tier: Annotated[Train, typer.Option(help="Whose chart: a tier's, or that of the pools.")],
+    release: Annotated[str, typer.Option(metavar="VERSION@sha256:DIGEST", help="Which chart.")],
+    rings: Annotated[str, typer.Option(help="Which rings, in order.")] = ",".join(model.RINGS),
+    soak: Annotated[
+        float, typer.Option(min=0, help="Seconds that a ring is watched before the next one.")
+    ] = SOAK_SECONDS,
+    dead_letters: Annotated[
+        int, typer.Option(min=0, help="By how many a dead-letter queue may grow meanwhile.")
+    ] = DEAD_LETTERS,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the diff only.")] = False,
+    request_id: RequestOption = None,
+    context: ContextOption = None,
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """Bring a release to a tier ring by ring; a ring that is not well gets back what it had."""
+
+    async def work(app: App, printer: Printer) -> None:
+        charts = app.context.charts
+        if charts is None:
+            raise InvalidError(f"the context {app.name} does not say where charts are: [charts]")
+        deployment = Deployment(
+            train=tier.value,
+            release=Release.parse(release),
+            rings=tuple(
+                model.one_of(ring, model.RINGS, "ring") for ring in rings.split(",") if ring
+            ),
+            soak_seconds=soak,
+            dead_letters=dead_letters,
+            request_id=request_id,
+        )
+        region = app.context.aws.region if charts.is_ecr else None
+        async with opened_releases(charts.registry, charts.repository, region=region) as known:
+            files = RingFiles(app.fleet, app.control.environment)
+            done = await deploy(app.control, files, known, deployment, dry_run=dry_run)
+        printer.result(done)
+        if dry_run:
+            printer.say(done.diff or "nothing to change")
+            return
+        for ring, count in done.instances.items():
+            new = ", committed now" if ring in done.commits else ""
+            printer.say(f"{tier.value} {ring}: {count} run {done.release.version}{new}")
+
+    _run(context, output, work)
+
+
 @app.command("check")
 def check_command(context: ContextOption = None, output: OutputOption = Output.TEXT) -> None:
     """Whether every file of the fleet's tenants is valid."""
@@ -484,6 +545,43 @@ def check_command(context: ContextOption = None, output: OutputOption = Output.T
         if found:
             raise InvalidError(f"{len(found)} findings")
         printer.say("every file is valid")
+
+    _run(context, output, work)
+
+
+@app.command("facts")
+def facts_command(
+    file: Annotated[
+        Path, typer.Argument(help="JSON or YAML: `terraform output -json`, or the facts alone.")
+    ],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the diff only.")] = False,
+    request_id: RequestOption = None,
+    context: ContextOption = None,
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """Write the environment's facts into the fleet, for the chart, admission and Flux."""
+
+    async def work(app: App, printer: Printer) -> None:
+        environment = app.control.environment
+        try:
+            told = facts.parse(str(file), file.read_text("utf-8"))
+        except (OSError, UnicodeDecodeError) as error:
+            raise InvalidError(f"{file} cannot be read: {error}") from None
+        if told["environment"] != environment:
+            raise InvalidError(
+                f"{file} is of {told['environment']}, and this context of {environment}"
+            )
+        path = facts.facts_path(environment)
+        change = await app.fleet.change(
+            lambda snapshot: {path: facts.render(told, snapshot.read(path))},
+            message(f"Facts of {environment}", verb="facts", request_id=request_id),
+            dry_run=dry_run,
+        )
+        printer.result(change)
+        if dry_run:
+            printer.say(change.diff if change else "nothing to change")
+        else:
+            printer.say(f"{path}: {change.commit if change else 'nothing to change'}")
 
     _run(context, output, work)
 

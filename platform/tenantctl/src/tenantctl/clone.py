@@ -107,7 +107,8 @@ class Clone:
                 raise GitError(
                     f"{git.remote.url}: the history of {git.remote.branch} was rewritten: it no "
                     f"longer holds {seen}, which this machine saw last, and ends at {commit}. "
-                    f"Changes may be lost. When you know which: `tenantctl accept-rewrite {commit}`"
+                    "Changes may be lost. When you know which: "
+                    f"`tenantctl accept-rewrite {commit}`"
                 )
             if await git.holds("cat-file", "-e", str(seen)):
                 await git.run("update-ref", f"{LOST}/{seen}", str(seen))

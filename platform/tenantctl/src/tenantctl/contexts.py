@@ -33,6 +33,8 @@ class FleetSection(_Section):
     branch: str = "main"
     credentials: Path | None = None
     cache: Path | None = None
+    #: Where Gitea's API is, `https://gitea.example.com`, if pull requests are wanted.
+    gitea: str | None = None
     author: str = "tenantctl <tenantctl@localhost>"
 
 
@@ -69,6 +71,16 @@ class RoutesSection(_Section):
     tokens: Path | None = None
 
 
+class ChartsSection(_Section):
+    """Where charts are that `deploy` may name."""
+
+    #: As `https://registry.example.com`.
+    registry: str
+    repository: str = "tenantry/tenant-template"
+    #: AWS's own, which wants a password of AWS.
+    is_ecr: bool = False
+
+
 class TimingSection(_Section):
     """Seconds; what the environment's services were told."""
 
@@ -98,6 +110,7 @@ class Context(_Section):
     aws: AwsSection
     registry_table: str | None = None
     routes: RoutesSection = RoutesSection()
+    charts: ChartsSection | None = None
     timing: TimingSection = TimingSection()
     bounds: BoundsSection = BoundsSection()
     #: Where exports of tenants that leave go: a folder, or `s3://bucket/prefix`.

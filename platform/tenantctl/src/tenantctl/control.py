@@ -128,6 +128,24 @@ class Control:
             raise UnfinishedError(f"queue and table of {owner} are not there yet")
         return outputs
 
+    async def until_outputs(self, home: Home, tenant_id: str) -> Outputs:
+        """Queue and table of a place that is kept up, as soon as the cluster says them.
+
+        Raises:
+            UnfinishedError: Not in time.
+        """
+        owner = home.owner(tenant_id)
+        outputs: Outputs | None = None
+
+        async def ask() -> str:
+            nonlocal outputs
+            outputs = (await self.cluster.applied(owner)).outputs
+            return f"queue and table of {owner}" if outputs is None else ""
+
+        await self.until(ask)
+        assert outputs is not None  # noqa: S101 - nothing is left to wait for
+        return outputs
+
     async def dead_letters(self, placement: Placement) -> str | None:
         """The dead-letter queue beside a placement's queue; None where there is none."""
         owner = Home(placement.tier, placement.pool).owner(placement.tenant_id)

@@ -204,6 +204,24 @@ class Fleet:
             tries += 1
             snapshot = await self._look_again(give_up, tries, sent, trouble)
 
+    async def propose(
+        self, edit: Edit, message: str, branch: str, *, validate: Validate | None = None
+    ) -> Change | None:
+        """Put what an edit asks for on a branch of its own, for others to look at.
+
+        Returns:
+            None if main holds all of it already.
+
+        Raises:
+            InvalidError: The edit touches what it may not.
+            GitError: Main cannot be read, or the branch not be written.
+        """
+        snapshot = await self._clone.snapshot()
+        made = await self._make(snapshot, edit, message, validate, dry_run=False)
+        if made is not None:
+            await self._clone.git.push(made.commit, proposal=branch)
+        return made
+
     async def log(self, path: str, *, limit: int = 5) -> tuple[LogEntry, ...]:
         """The last commits that touched a file, as of the last snapshot; the newest first."""
         out = await self._clone.git.run(

@@ -111,8 +111,10 @@ class Git:
         if status:
             raise self._transfer_error(err)
 
-    async def push(self, commit: str) -> None:
+    async def push(self, commit: str, *, proposal: str | None = None) -> None:
         """Have the branch hold a commit, if that loses nobody's.
+
+        A `proposal` is a branch of tenantctl's own, which holds what was proposed last.
 
         Raises:
             OvertakenError: It would: the branch was changed meanwhile.
@@ -122,7 +124,12 @@ class Git:
         status, out, err = await self._transfer(
             "push",
             *("--porcelain", "--no-verify", "--no-follow-tags", "--no-recurse-submodules"),
-            *(self.remote.url, f"{commit}:{self.remote.ref}"),
+            *(
+                self.remote.url,
+                f"{commit}:{self.remote.ref}"
+                if proposal is None
+                else f"+{commit}:refs/heads/{proposal}",
+            ),
         )
         if status == 0:
             return

@@ -36,16 +36,40 @@ def choose_pool(placed: Placed, tier: Tier, bounds: Bounds) -> str:
     if tier == "premium":
         raise InvalidError("a premium tenant is in no pool")
     counts = in_pools(tuple(placed.tenants.values()))
-    room = [
-        name
-        for name, pool in placed.pools.items()
-        if pool.phase == "active" and counts[name, tier] < bounds.of_pool(tier)
-    ]
+    room = [name for name in placed.pools if has_room(placed, name, tier, bounds)]
     if room:
         return min(room, key=lambda name: (counts[name, tier], *_order(name)))
     _refuse_full(placed, bounds)
     named = {home for home, _ in counts}
     return f"pool-{_next((*placed.pools, *named))}"
+
+
+def has_room(placed: Placed, pool: str, tier: Tier, bounds: Bounds) -> bool:
+    """Whether a pool is there to stay, and takes one more tenant of a tier."""
+    if pool not in placed.pools or placed.pools[pool].phase != "active":
+        return False
+    counts = in_pools(tuple(placed.tenants.values()))
+    return counts[pool, tier] < bounds.of_pool(tier)
+
+
+def require_room(placed: Placed, pool: str, tier: Tier, bounds: Bounds) -> None:
+    """Refuse a pool that was named and cannot take one more tenant.
+
+    Raises:
+        RefusedError: There is none of this name, it is full, or it is being removed.
+    """
+    if pool not in placed.pools:
+        raise RefusedError(
+            f"there is no pool {pool}, only {', '.join(sorted(placed.pools)) or 'none yet'}: "
+            "leave it out, and a place is chosen"
+        )
+    if placed.pools[pool].phase != "active":
+        raise RefusedError(f"{pool} is being removed: leave it out, and a place is chosen")
+    if not has_room(placed, pool, tier, bounds):
+        raise RefusedError(
+            f"{pool} is full: it has {bounds.of_pool(tier)} {tier} tenants. Leave it out, and a "
+            "place is chosen"
+        )
 
 
 def choose_group(placed: Placed, bounds: Bounds) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import Protocol
 
 from tenantctl.check import Bounds, new_findings, require
 from tenantctl.errors import InvalidError, NotFoundError
@@ -35,13 +37,27 @@ class Census:
 
         Raises:
             NotFoundError: There is none of this id.
+            InvalidError: Its file cannot be read.
         """
+        self.require_readable(tenant_id)
         try:
             return self.tenants[tenant_id]
         except KeyError:
             raise NotFoundError(
                 f"there is no tenant {tenant_id}: `tenantctl list` shows who is here"
             ) from None
+
+    def require_readable(self, tenant_id: str) -> None:
+        """Refuse a tenant whose file is there, and says nothing.
+
+        Raises:
+            InvalidError: It cannot be read, and why: what stood there before is in Git.
+        """
+        for path, why in self.unreadable.items():
+            if path.endswith(f"/{tenant_id}.yaml"):
+                raise InvalidError(
+                    f"the file of {tenant_id} cannot be read, so nothing is done to it. {why}"
+                )
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,18 +70,45 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class Changed:
-    """What a decision came to: the commit, or None where everything stood there already."""
+    """What a decision came to.
+
+    Attributes:
+        change: The commit; None where everything stood there already.
+        pull_request: Its address, where the commit was only proposed.
+    """
 
     census: Census
     decision: Decision
     change: Change | None
+    pull_request: str | None = None
+
+
+@lru_cache(maxsize=8_192)
+def _parse(path: str, data: bytes) -> Instance:
+    """Of hundreds of files one or two are new from one look to the next."""
+    return parse(path, data)
+
+
+class PullRequests(Protocol):
+    """A Git server's pull requests."""
+
+    async def open(self, branch: str, title: str) -> str:
+        """Open one for a branch, or find the one that is open; its address."""
+        ...
 
 
 class Tenants:
     """Reads and writes them; every write is validated with the whole environment."""
 
-    def __init__(self, fleet: Fleet, environment: str, bounds: Bounds) -> None:
+    def __init__(
+        self,
+        fleet: Fleet,
+        environment: str,
+        bounds: Bounds,
+        pull_requests: PullRequests | None = None,
+    ) -> None:
         self._fleet = fleet
+        self._pull_requests = pull_requests
         self._environment = environment
         self._bounds = bounds
 
@@ -86,8 +129,11 @@ class Tenants:
         tenant_id: str | None = None,
         request_id: str | None = None,
         dry_run: bool = False,
+        propose: bool = False,
     ) -> Changed:
         """Write what `decide` says of main as it is now, again if somebody was faster.
+
+        With `propose` it goes to a branch of its own, and a pull request is opened for it.
 
         Raises:
             ControlError: Of `decide`, or of what the fleet would become.
@@ -105,16 +151,30 @@ class Tenants:
                 **{tenant_path(self._environment, one): None for one in decision.remove},
             }
 
-        change = await self._fleet.change(
-            edit,
-            message(subject, verb=verb, tenant=tenant_id, request_id=request_id),
-            validate=lambda after: require(
-                new_findings(last[0] if last else after, after, self._environment, self._bounds)
-            ),
-            dry_run=dry_run,
-        )
-        assert last is not None  # noqa: S101 - `change` asked at least once
-        return Changed(last[1], last[2], change)
+        def validate(after: Snapshot) -> None:
+            before = last[0] if last else after
+            require(new_findings(before, after, self._environment, self._bounds))
+
+        text = message(subject, verb=verb, tenant=tenant_id, request_id=request_id)
+        pull_request = None
+        if propose:
+            pull_requests = self._require_pull_requests()
+            branch = f"tenantctl/{self._environment}-{verb}-{tenant_id or 'all'}"
+            change = await self._fleet.propose(edit, text, branch, validate=validate)
+            if change is not None:
+                pull_request = await pull_requests.open(branch, subject)
+        else:
+            change = await self._fleet.change(edit, text, validate=validate, dry_run=dry_run)
+        assert last is not None  # noqa: S101 - the edit was asked at least once
+        return Changed(last[1], last[2], change, pull_request)
+
+    def _require_pull_requests(self) -> PullRequests:
+        if self._pull_requests is None:
+            raise InvalidError(
+                "a pull request needs a Git server with Gitea's API: name its address as "
+                "fleet.gitea in the context"
+            )
+        return self._pull_requests
 
     def _count(self, snapshot: Snapshot) -> Census:
         tenants: dict[str, Instance] = {}
@@ -125,7 +185,7 @@ class Tenants:
             if not name.endswith(".yaml") or name in {"shard.yaml", "kustomization.yaml"}:
                 continue
             try:
-                instance = parse(path, snapshot.read(path) or b"")
+                instance = _parse(path, snapshot.read(path) or b"")
             except InvalidError as error:
                 unreadable[path] = str(error)
                 continue

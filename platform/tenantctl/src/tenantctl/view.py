@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
 from dataclasses import dataclass
 
+from tenantctl.check import in_pools
 from tenantctl.control import Control
 from tenantctl.errors import NotFoundError
 from tenantctl.model import Home, Instance
@@ -14,6 +14,7 @@ from tenantctl.queues import Depth
 from tenantctl.tenants import Census
 from tenantry import names
 from tenantry.registry import Placement, Status
+from tenantry.tenant_id import TenantId
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,21 +80,23 @@ async def everybody(control: Control) -> tuple[Standing, ...]:
     )
     placements = scanned.placements
     here = {name for name, placement in placements.items() if placement.status != "offboarded"}
+    # A release that has not taken up its values yet does not say whether it is a pool's.
     in_cluster = {
         name
         for name, state in applied.items()
-        if state.instance is None or state.instance.kind == "tenant"
+        if (state.instance is None and name not in census.pools)
+        or (state.instance is not None and state.instance.kind == "tenant")
     }
     return tuple(
         Standing(
             tenant_id=name,
             wanted=census.tenants.get(name),
             applied=applied.get(name, Applied()),
-            placement=placements.get(control.id_of(name)),
+            placement=placements.get(TenantId(name)),
             waiting_for=waiting_for(
                 census.tenants.get(name),
                 applied.get(name, Applied()),
-                placements.get(control.id_of(name)),
+                placements.get(TenantId(name)),
             ),
         )
         for name in sorted(census.tenants.keys() | here | in_cluster)
@@ -112,10 +115,10 @@ def waiting_for(  # noqa: PLR0911 - a table of cases, the first that holds is to
         return "its release to be resumed in the cluster"
     if not applied.follows(wanted):
         return applied.detail or "the cluster to take up the commit"
-    if placement is None or placement.status == "offboarded":
-        return "to be registered: `tenantctl onboard` with --wait, or reconcile --fix"
     if wanted.phase == "offboarding":
         return "`tenantctl offboard` to end"
+    if placement is None or placement.status == "offboarded":
+        return "to be registered: `tenantctl onboard` with --wait, or reconcile --fix"
     if wanted.transition is not None:
         return f"`tenantctl move` to end: it is {wanted.transition.phase}"
     if placement.status != expected_status(wanted):
@@ -150,17 +153,8 @@ class Room:
 
 def rooms(census: Census) -> tuple[Room, ...]:
     """Every pool, and how many tenants of each tier it serves; a mover counts in both places."""
-
-    def count(pool: str, tier: str) -> int:
-        return sum(
-            any(home == Home(tier, pool) for home in one.homes)  # type: ignore[arg-type]
-            for one in _tenants(census)
-        )
-
+    counts = in_pools(tuple(census.tenants.values()))
     return tuple(
-        Room(pool, count(pool, "basic"), count(pool, "advanced")) for pool in sorted(census.pools)
+        Room(pool, counts[pool, "basic"], counts[pool, "advanced"])
+        for pool in sorted(census.pools)
     )
-
-
-def _tenants(census: Census) -> Iterable[Instance]:
-    return census.tenants.values()

@@ -55,6 +55,25 @@ async def until_empty(control: Control, queue_url: str) -> None:
     await control.until(ask)
 
 
+async def forward_own(control: Control, queue_url: str, placement: Placement) -> None:
+    """Send on what is this tenant's among the dead letters of a pool that it leaves.
+
+    Raises:
+        RefusedError: Its new queue does not take some.
+    """
+    destination = Destination(placement.queue_url, placement.message_group_id)
+
+    async def to(letter: Letter) -> Destination | None:
+        return destination if letter.tenant_id == placement.tenant_id else None
+
+    done = await control.queues.redrive(queue_url, to)
+    if done.refused:
+        raise RefusedError(
+            f"{done.refused} messages on {queue_url} are none that {placement.queue_url} takes: "
+            "export and delete them there, then the same command goes on"
+        )
+
+
 async def until_forwarded(control: Control, queue_url: str, placement: Placement) -> None:
     """Send on what a queue that is left still holds, until it was empty at three looks.
 

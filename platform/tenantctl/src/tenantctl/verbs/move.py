@@ -13,13 +13,14 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+from tenantctl.awsfailures import ResourceMissingError
 from tenantctl.control import Control
 from tenantctl.errors import InvalidError, RefusedError
 from tenantctl.model import Home, Instance, Transition, TransitionPhase
-from tenantctl.placing import choose_group, choose_pool
+from tenantctl.placing import choose_group, choose_pool, has_room, require_room
 from tenantctl.ports import Outputs
 from tenantctl.tenants import Census, Decision
-from tenantctl.verbs.draining import until_forwarded
+from tenantctl.verbs.draining import forward_own, until_forwarded
 from tenantry import names
 from tenantry.registry import TIER_RATES, Place, Placement, Tier
 
@@ -89,6 +90,7 @@ async def move(control: Control, request: Move) -> Moved:
 
 async def _begin(control: Control, request: Move) -> tuple[Instance, bool]:
     """Commit the transition, if it is not there."""
+    placement = await control.placement(request.tenant_id)
 
     def decide(census: Census) -> Decision:
         there = census.tenant(request.tenant_id)
@@ -106,6 +108,13 @@ async def _begin(control: Control, request: Move) -> tuple[Instance, bool]:
             return Decision()
         if target == there.home:
             return Decision()
+        if placement is None or placement.status == "offboarded":
+            raise RefusedError(
+                f"{there.id} is not registered yet: `tenantctl onboard` with --wait ends that "
+                "first"
+            )
+        if request.pool is not None and target.pool is not None:
+            require_room(census, target.pool, target.tier, control.bounds)
         if there.is_suspended:
             raise RefusedError(
                 f"{there.id} is suspended: `tenantctl resume {there.id}`, then move it"
@@ -145,7 +154,9 @@ def _target(control: Control, census: Census, there: Instance, request: Move) ->
         on_its_way = there.home if there.home.tier == tier else None
         if on_its_way is not None:
             return on_its_way
-        pool = there.home.pool or choose_pool(census, tier, control.bounds)
+        pool = there.home.pool
+        if pool is None or not has_room(census, pool, tier, control.bounds):
+            pool = choose_pool(census, tier, control.bounds)
     elif pool not in census.pools:
         raise RefusedError(
             f"there is no pool {pool}, only {', '.join(sorted(census.pools)) or 'none yet'}"
@@ -180,8 +191,8 @@ def _turn_round(there: Instance) -> Decision:
 async def _pools(control: Control, instance: Instance) -> tuple[Instance, ...]:
     """Pools that have to be there for it."""
     census = await control.tenants.census()
-    names = {home.pool for home in instance.homes if home.pool is not None}
-    return tuple(census.pools[name] for name in sorted(names) if name in census.pools)
+    pools = {home.pool for home in instance.homes if home.pool is not None}
+    return tuple(census.pools[name] for name in sorted(pools) if name in census.pools)
 
 
 async def _advance(
@@ -241,6 +252,11 @@ async def _copy(control: Control, instance: Instance) -> None:
 async def _switch(control: Control, instance: Instance) -> None:
     """Place the tenant anew, and wait until nobody uses what it left."""
     old, new = await _places(control, instance)
+    await _place(control, instance, old, new)
+
+
+async def _place(control: Control, instance: Instance, old: Outputs, new: Outputs) -> Placement:
+    """Have the tenant placed anew, for as long as its old placement may be in use."""
     placement = await _registered(control, instance)
     if not _is_placed(placement, instance.home, new):
         placement = await control.registry.change(
@@ -262,6 +278,7 @@ async def _switch(control: Control, instance: Instance) -> None:
         changed_at + timing.placement_max_age + timing.visibility,
         "services forget the old placement",
     )
+    return placement
 
 
 async def _drain(control: Control, instance: Instance) -> None:
@@ -270,13 +287,16 @@ async def _drain(control: Control, instance: Instance) -> None:
     if await _is_not_there(control, instance.transition.origin, instance.id):
         return
     old, new = await _places(control, instance)
-    placement = await _registered(control, instance)
+    # A move that was taken back twice comes here without a switch, or soon after one.
+    placement = await _place(control, instance, old, new)
     if old == new:
         return
     if instance.transition.origin.is_dedicated:
         for queue_url in (old.queue_url, old.dead_letter_queue_url):
             await until_forwarded(control, queue_url, placement)
-        control.observer.step("forwarded")
+    else:
+        await forward_own(control, old.dead_letter_queue_url, placement)
+    control.observer.step("forwarded")
     await _copy_the_rest(control, placement, old, new)
     if placement.status == "moving" or placement.previous is not None:
         placement = await control.registry.change(
@@ -367,21 +387,30 @@ async def _keep_unsealed(control: Control, instance: Instance) -> None:
     if instance.home.is_dedicated or not instance.transition.origin.is_dedicated:
         return
     table = names.table_name(control.environment, instance.id)
-    if await control.tables.exists(table) and await control.tables.is_empty(table):
-        await control.tables.protect(table, on=False)
+    try:
+        if await control.tables.is_empty(table):
+            await control.tables.protect(table, on=False)
+    except ResourceMissingError:
+        return  # it is removed, or was never made
 
 
 async def _is_not_there(control: Control, origin: Home, tenant_id: str) -> bool:
-    """Whether a place that is left was never made: of a move that was taken back early."""
-    return (await control.cluster.applied(origin.owner(tenant_id))).outputs is None
+    """Whether a place that is left was never made: of a move that was taken back early.
+
+    AWS is asked, not the cluster, which says nothing of a place while it works on it.
+    """
+    owner, environment = origin.owner(tenant_id), control.environment
+    if await control.tables.exists(names.table_name(environment, owner)):
+        return False
+    return await control.queues.url(names.queue_name(environment, owner)) is None
 
 
 async def _places(control: Control, instance: Instance) -> tuple[Outputs, Outputs]:
-    """Queue and table of the old place, and of the new one."""
+    """Queue and table of the old place, and of the new one, once both are there."""
     assert instance.transition is not None  # noqa: S101 - it is moving
     return (
-        await control.outputs(instance.transition.origin, instance.id),
-        await control.outputs(instance.home, instance.id),
+        await control.until_outputs(instance.transition.origin, instance.id),
+        await control.until_outputs(instance.home, instance.id),
     )
 
 

@@ -59,33 +59,40 @@ async def offboard(control: Control, request: Offboarding, place: ExportPlace) -
         UnfinishedError: Something takes longer than the time given; the same call goes on.
     """
     tenant_id = request.tenant_id
-    placement = await control.placement(tenant_id)
     census = await control.tenants.census()
-    there = census.tenants.get(tenant_id)
-    if there is None:
-        return await _end(control, request, placement)
+    census.require_readable(tenant_id)
+    if tenant_id not in census.tenants:
+        return await _go_on(control, tenant_id)
     instance = await _mark(control, request)
-    if placement is None or placement.status == "offboarded":
-        # Never registered, so that nothing was ever accepted.
-        manifest = None
+    placement = await control.placement(tenant_id)
+    if not _is_registered(placement):
         await control.until_applied(instance)
-    else:
+        # An onboarding that was faster than the mark may have ended meanwhile.
+        placement = await control.placement(tenant_id)
+    manifest = None
+    if _is_registered(placement):
         placement = await set_status(control, tenant_id, "draining")
         control.observer.step("draining")
         await control.until_applied(instance)
         control.observer.step("unsealed")
         await until_drained(control, placement)
         control.observer.step("drained")
-        manifest = await _export(control, placement, place)
+        exported = await _export(control, placement, place)
+        manifest = exported.manifest
         control.observer.step(
             "exported", f"{manifest.items} items, {manifest.dead_letters} dead letters"
         )
         if request.keep_data:
             return Offboarded(export=manifest, placement=placement, was_gone=False)
-        await _delete_partition(control, instance.home, placement)
+        await _delete(control, instance.home, placement, exported)
     await _remove_file(control, request)
-    ended = await _end(control, request, placement)
-    return Offboarded(export=manifest, placement=ended.placement, was_gone=False)
+    placement = await _end(control, tenant_id, placement)
+    return Offboarded(export=manifest, placement=placement, was_gone=False)
+
+
+def _is_registered(placement: Placement | None) -> bool:
+    """Whether anything was ever accepted for it, in this life."""
+    return placement is not None and placement.status != "offboarded"
 
 
 async def _mark(control: Control, request: Offboarding) -> Instance:
@@ -114,13 +121,9 @@ async def _mark(control: Control, request: Offboarding) -> Instance:
     return (changed.decision.write or (changed.census.tenant(request.tenant_id),))[0]
 
 
-async def _export(control: Control, placement: Placement, place: ExportPlace) -> Manifest:
-    """Write items and dead letters down, read that back, and take the letters off a pool's queue.
-
-    A dedicated dead-letter queue goes as a whole.
-    """
+async def _export(control: Control, placement: Placement, place: ExportPlace) -> Exported:
+    """Write items and dead letters down, and read that back."""
     tenant_id = placement.tenant_id
-    is_pooled = placement.tier == "basic"
     dead_letters = await control.dead_letters(placement)
     drained_at = (placement.changed_at or 0) + control.timing.placement_max_age
     exported = await finished(
@@ -131,9 +134,7 @@ async def _export(control: Control, placement: Placement, place: ExportPlace) ->
     )
     if exported is None:
         exported = await _export_anew(control, placement, place, dead_letters)
-    if is_pooled and dead_letters is not None and exported.letters:
-        await control.queues.drain_delete(dead_letters, exported.letters)
-    return exported.manifest
+    return exported
 
 
 async def _export_anew(
@@ -160,14 +161,18 @@ async def _export_anew(
             items=control.tables.items(placement.table_name, tenant_id, placement.shards),
             queue=dead_letters or "",
             letters=letters,
+            clock=lambda: datetime.fromtimestamp(control.clock(), UTC).isoformat(),
         )
     return await verify(place)
 
 
-async def _delete_partition(control: Control, home: Home, placement: Placement) -> None:
-    """Delete what a pool's table holds of the tenant; a dedicated table goes as a whole."""
+async def _delete(control: Control, home: Home, placement: Placement, exported: Exported) -> None:
+    """Delete what a pool holds of the tenant; dedicated queues and table go as a whole."""
     if home.is_dedicated:
         return
+    dead_letters = await control.dead_letters(placement)
+    if dead_letters is not None and exported.letters:
+        await control.queues.drain_delete(dead_letters, exported.letters)
     await control.tables.delete_partition(
         placement.table_name,
         placement.tenant_id,
@@ -197,9 +202,14 @@ async def _remove_file(control: Control, request: Offboarding) -> None:
         control.observer.step("removed", changed.change.commit)
 
 
-async def _end(control: Control, request: Offboarding, placement: Placement | None) -> Offboarded:
-    """See everything gone, then keep the id back."""
-    tenant_id = request.tenant_id
+async def _go_on(control: Control, tenant_id: str) -> Offboarded:
+    """End what was begun: its file is gone already.
+
+    Raises:
+        NotFoundError: There never was such a tenant.
+        RefusedError: Somebody removed the file by hand.
+    """
+    placement = await control.placement(tenant_id)
     remains = await control.cluster.remains(tenant_id)
     if placement is None and not remains:
         raise NotFoundError(f"there is no tenant {tenant_id}, and none left lately")
@@ -211,6 +221,12 @@ async def _end(control: Control, request: Offboarding, placement: Placement | No
             "somebody removed it by hand. `tenantctl reconcile` shows what is there; put the file "
             "back (git revert), then offboard"
         )
+    placement = await _end(control, tenant_id, placement)
+    return Offboarded(export=None, placement=placement, was_gone=False)
+
+
+async def _end(control: Control, tenant_id: str, placement: Placement | None) -> Placement | None:
+    """See everything gone, then keep the id back: its tombstone, if it was ever registered."""
     await control.cluster.nudge()
 
     async def ask() -> str:
@@ -232,7 +248,7 @@ async def _end(control: Control, request: Offboarding, placement: Placement | No
                 until=int(control.clock()) + TOMBSTONE_SECONDS,
             )
         control.observer.step("tombstone")
-    return Offboarded(export=None, placement=placement, was_gone=False)
+    return placement
 
 
 async def _remains(control: Control, tenant_id: str) -> list[str]:

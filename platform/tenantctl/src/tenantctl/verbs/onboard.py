@@ -15,7 +15,7 @@ from tenantctl.control import Control
 from tenantctl.errors import RefusedError, UnfinishedError
 from tenantctl.fleet import Change
 from tenantctl.model import Home, Instance, Ring
-from tenantctl.placing import choose_group, choose_pool
+from tenantctl.placing import choose_group, choose_pool, require_room
 from tenantctl.tenants import Census, Decision
 from tenantctl.verbs.placements import register
 from tenantry.registry import Placement, Tier
@@ -48,18 +48,27 @@ class Onboarded:
         change: The commit; None where the file was there.
         placement: None where it was not waited for.
         is_new: Whether this call registered it.
+        pull_request: Its address, where the file was only proposed.
     """
 
     instance: Instance
     change: Change | None
     placement: Placement | None
     is_new: bool
+    pull_request: str | None = None
 
 
 async def onboard(
-    control: Control, request: Onboarding, *, wait: bool = True, dry_run: bool = False
+    control: Control,
+    request: Onboarding,
+    *,
+    wait: bool = True,
+    dry_run: bool = False,
+    propose: bool = False,
 ) -> Onboarded:
     """Bring a tenant in; with `wait` until it is registered and can be sent to.
+
+    With `propose` its file is put up for review, and who calls this again after the merge goes on.
 
     Raises:
         RefusedError: It lives elsewhere, is leaving or moving, or its id is not free again.
@@ -73,6 +82,7 @@ async def onboard(
         tenant_id=request.tenant_id,
         request_id=request.request_id,
         dry_run=dry_run,
+        propose=propose,
     )
     instance = (
         changed.decision.write[-1]
@@ -81,8 +91,14 @@ async def onboard(
     )
     if changed.change is not None and not dry_run:
         control.observer.step("committed", changed.change.commit)
-    if not wait or dry_run:
-        return Onboarded(instance=instance, change=changed.change, placement=None, is_new=False)
+    if not wait or dry_run or propose:
+        return Onboarded(
+            instance=instance,
+            change=changed.change,
+            placement=None,
+            is_new=False,
+            pull_request=changed.pull_request,
+        )
     census = await control.tenants.census()
     owners = _owners(census, instance)
     await control.until_applied(*owners)
@@ -108,6 +124,7 @@ async def _refuse_tombstone(control: Control, tenant_id: str) -> None:
 
 def _decide(control: Control, census: Census, request: Onboarding) -> Decision:
     tenant_id = request.tenant_id
+    census.require_readable(tenant_id)
     there = census.tenants.get(tenant_id)
     if there is not None:
         _refuse_other(there, request)
@@ -121,12 +138,9 @@ def _decide(control: Control, census: Census, request: Onboarding) -> Decision:
         group = choose_group(census, control.bounds)
     elif pool is None:
         pool = choose_pool(census, request.tier, control.bounds)
+    else:
+        require_room(census, pool, request.tier, control.bounds)
     if pool is not None and pool not in census.pools:
-        if request.pool is not None:
-            raise RefusedError(
-                f"there is no pool {pool}, only {', '.join(sorted(census.pools)) or 'none yet'}: "
-                "leave it out, and a place is chosen"
-            )
         pools = (Instance(id=pool, kind="pool", home=Home("basic", pool)),)
     instance = Instance(
         id=tenant_id,

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 
 from tenantctl.control import Control
 from tenantctl.errors import RefusedError, UnfinishedError
@@ -60,9 +59,13 @@ async def reconcile(control: Control, *, fix: bool = False) -> tuple[Difference,
         Difference(about=about, kind="unreadable", detail=why)
         for about, why in sorted((*census.unreadable.items(), *scanned.unreadable.items()))
     ]
-    for name in sorted({*census.tenants, *placements} - scanned.unreadable.keys()):
+    broken = {path.rpartition("/")[2].removesuffix(".yaml") for path in census.unreadable}
+    for name in sorted({*census.tenants, *placements} - scanned.unreadable.keys() - broken):
         difference = _of_tenant(
-            census.tenants.get(name), applied.get(name, Applied()), placements.get(TenantId(name))
+            census.tenants.get(name),
+            applied.get(name, Applied()),
+            placements.get(TenantId(name)),
+            now=control.clock(),
         )
         if difference is None:
             continue
@@ -72,12 +75,13 @@ async def reconcile(control: Control, *, fix: bool = False) -> tuple[Difference,
             )
         found.append(difference)
     found += _of_pools(census, applied)
-    found += _orphans(control, census, applied, placements, cloud)
+    present = {name for name, one in placements.items() if one.status != "offboarded"}
+    found += _of_cloud(control, census, applied, {*present, *broken}, cloud)
     return tuple(found)
 
 
 def _of_tenant(  # noqa: PLR0911 - a table of cases, the first that holds is told
-    wanted: Instance | None, applied: Applied, placement: Placement | None
+    wanted: Instance | None, applied: Applied, placement: Placement | None, *, now: float
 ) -> Difference | None:
     """The first difference of one tenant; those behind it may go with it."""
     name: str
@@ -118,6 +122,13 @@ def _of_tenant(  # noqa: PLR0911 - a table of cases, the first that holds is tol
             kind="moving",
             detail=f"{wanted.transition.phase}, from {wanted.transition.origin} to {wanted.home}: "
             f"`tenantctl move {name}` goes on",
+        )
+    if placement is not None and placement.status == "offboarded" and now < (placement.until or 0):
+        return Difference(
+            about=name,
+            kind="tombstone",
+            detail="it has a file, and left too lately for its id to be given again: `tenantctl "
+            f"offboard {name}` takes the file away",
         )
     if placement is None or placement.status == "offboarded":
         return Difference(
@@ -207,37 +218,46 @@ async def _cloud(control: Control) -> _Cloud:
     return _Cloud(frozenset(queues), frozenset(tables))
 
 
-def _orphans(
+def _of_cloud(
     control: Control,
     census: Census,
     applied: dict[str, Applied],
-    placements: dict[TenantId, Placement],
+    others: set[str],
     cloud: _Cloud,
 ) -> list[Difference]:
-    """Releases, queues and tables of nobody. Who leaves still owns what it has."""
-    environment = control.environment
-    owners = {
-        *census.tenants,
-        *census.pools,
-        *(name for name, one in placements.items() if one.status != "offboarded"),
-        *(PurePosixPath(path).stem for path in census.unreadable),
+    """Releases, queues and tables of nobody, and those that are missing.
+
+    `others` are registered, or have a file that is not understood: they keep what they have.
+    """
+    instances = {**census.tenants, **census.pools}
+    settled = {
+        name for name, one in instances.items() if one.transition is None and one.phase == "active"
     }
+    owners = {
+        name for name in settled if name in census.pools or instances[name].home.is_dedicated
+    }
+    # Whoever moves or leaves has what is its own, or has it no more.
+    may_own = owners | (instances.keys() - settled) | (others - settled)
+    complete = {name for name in owners if applied.get(name, Applied()).follows(instances[name])}
     found = [
         Difference(about=name, kind="orphan", detail="the cluster has a release of no file")
-        for name in sorted(set(applied) - owners)
+        for name in sorted(applied.keys() - instances.keys() - others)
     ]
-    make_names = (names.queue_name, names.dead_letter_queue_name)
-    queues = {make(environment, owner) for owner in owners for make in make_names}
-    tables = {names.table_name(environment, owner) for owner in owners}
-    tables.add(names.registry_table_name(environment))
-    messages = (name for name in cloud.queues if _is_messages(name))
-    for what, there, known in (
-        ("queue", messages, queues),
-        ("table", (name for name in cloud.tables if _is_messages(name)), tables),
+    environment = control.environment
+    for what, there, makers in (
+        ("queue", cloud.queues, (names.queue_name, names.dead_letter_queue_name)),
+        ("table", cloud.tables, (names.table_name,)),
     ):
+        known = {make(environment, owner) for make in makers for owner in may_own}
+        wanted = {make(environment, owner) for make in makers for owner in complete}
+        messages = {name for name in there if _is_messages(name)}
         found += [
             Difference(about=name, kind="orphan", detail=f"a {what} of no tenant or pool")
-            for name in sorted(set(there) - known)
+            for name in sorted(messages - known)
+        ]
+        found += [
+            Difference(about=name, kind="missing", detail=f"a {what} that was there is gone")
+            for name in sorted(wanted - there)
         ]
     return found
 
