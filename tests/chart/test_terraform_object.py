@@ -8,6 +8,7 @@ from typing import Any, Final
 import pytest
 
 from chart.render import (
+    ADVANCED,
     EXAMPLES,
     KINDS,
     POOL,
@@ -16,6 +17,7 @@ from chart.render import (
     Object,
     environment,
     example,
+    moving,
     of_kind,
     render,
     rendered,
@@ -55,6 +57,7 @@ def test_the_controller_is_asked_what_the_design_says() -> None:
     assert "auto" == spec["approvePlan"]
     assert spec["disableDriftDetection"] is False
     assert spec["destroyResourcesOnDeletion"] is False
+    assert {"lockTimeout": "2m", "forceUnlock": "auto"} == spec["tfstate"]
     outputs = spec["writeOutputsToSecret"]
     assert "acme-outputs" == outputs["name"]
     assert ["queue_url", "dead_letter_queue_url", "table_name"] == outputs["outputs"]
@@ -199,3 +202,21 @@ def test_a_runner_outside_the_cluster_is_told_where_things_are() -> None:
     names = {each["name"]: each["value"] for each in spec["runnerPodTemplate"]["spec"]["env"]}
     assert "http://10.1.2.3:4566" == names["AWS_ENDPOINT_URL"]
     assert "backendConfig" not in terraform(render(values(PREMIUM)))
+
+
+def test_labels_of_the_outputs_never_change() -> None:
+    """The controller writes them once: what says where a tenant is would soon be a lie."""
+    steps = [
+        values(PREMIUM),
+        moving(ADVANCED | {"id": "acme"}, "copying", "premium"),
+        moving(ADVANCED | {"id": "acme"}, "switched", "premium"),
+        values({**PREMIUM, "phase": "offboarding"}),
+    ]
+    found = [terraform(render(step))["writeOutputsToSecret"]["labels"] for step in steps]
+
+    assert "acme" == found[0]["tenantry.dev/tenant"]
+    assert [found[0]] * len(steps) == found
+    assert (
+        "tenantry.dev/tenant"
+        not in terraform(render(values(POOL)))["writeOutputsToSecret"]["labels"]
+    )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import gzip
+import json
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any, Final
@@ -185,12 +187,45 @@ async def test_nobody_is_told_as_nobody(there: Cluster) -> None:
         assert await flux.remains("nobody") == ()
 
 
+def state(*resources: str) -> str:
+    """A state as the Secret of Terraform's backend has it, before base64."""
+    return gzip.compress(json.dumps({"version": 4, "resources": resources}).encode()).hex()
+
+
+@pytest.mark.parametrize("resources", [(), ("a queue",)])
+async def test_an_empty_state_is_swept_and_one_that_names_something_is_not(
+    there: Cluster, resources: tuple[str, ...]
+) -> None:
+    """The tofu-controller leaves it, and the lock's Lease, when the object is gone."""
+    kept = secret("tfstate-default-acme")
+    kept["data"] = {"tfstate": base64.b64encode(bytes.fromhex(state(*resources))).decode()}
+    lease = {
+        "apiVersion": "coordination.k8s.io/v1",
+        "kind": "Lease",
+        "metadata": {"name": "lock-tfstate-default-acme", "namespace": "tenant-infra"},
+        "spec": {},
+    }
+    for thing in (kept, lease):
+        assert there.apply([thing], dry_run=False).ok
+    put(there, terraform(), conditions=READY)
+    async with asked(there) as flux:
+        await flux.sweep("acme")
+        assert there.request("GET", there.path(kept)).ok
+        assert there.delete(terraform()).ok
+        await flux.sweep("acme")
+        await flux.sweep("acme")
+    found = [there.request("GET", there.path(thing)).code for thing in (kept, lease)]
+    assert found == ([200, 200] if resources else [404, 404])
+    for thing in (kept, lease):
+        there.delete(thing)
+
+
 async def test_looking_at_git_now_is_asked_of_the_source(there: Cluster) -> None:
     """By the annotation that Flux knows; where there is no source it is passed over."""
     source = {
         "apiVersion": "source.toolkit.fluxcd.io/v1",
         "kind": "GitRepository",
-        "metadata": {"name": "fleet", "namespace": "flux-system"},
+        "metadata": {"name": "flux-system", "namespace": "flux-system"},
         "spec": {"interval": "1h", "url": "https://git.example.com/fleet"},
     }
     there.namespace("flux-system")

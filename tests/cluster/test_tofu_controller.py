@@ -11,16 +11,19 @@ import base64
 import functools
 import gzip
 import json
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, Final
 
+import psutil
 import pytest
+import yaml
 
 import tool
-from chart.render import Object, named, render
+from chart.render import ROOT, Object, named, render
 from cluster.admission import changed, done, merge, packaged, refused_by, standing
 from iam.applied import apply_roles, gate_of_applied, runner
 from iam.gate import Gate, in_thread
@@ -34,29 +37,22 @@ from tenantry_local.engine import start_engine
 from tenantry_local.processes import Processes, free_port
 
 #: One queue takes 25 s to be made; three instances are made one after the other.
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(480)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 __test__ = tofu_controller.binary() is not None
 
+#: Of one instance, on a machine that is busy.
 APPLY_SECONDS: Final = 150.0
 
 ACME: Final = {"id": "acme", "tier": "premium"}
 GLOBEX: Final = {"id": "globex", "tier": "advanced", "pool": "pool-1"}
 POOL: Final = {"id": "pool-1", "kind": "pool"}
-HASTY: Final = {"id": "hasty", "tier": "advanced", "pool": "pool-1"}
+NOVA: Final = {"id": "nova", "tier": "advanced", "pool": "pool-1"}
 #: Where acme goes.
 BASIC: Final = {"id": "acme", "tier": "basic", "pool": "pool-1"}
 
-#: As the controller's own chart binds the runner's account, but in one namespace.
-RIGHTS: Final = [
-    {"apiGroups": [""], "resources": ["secrets"], "verbs": ["get", "list", "create", "update"]},
-    {
-        "apiGroups": ["coordination.k8s.io"],
-        "resources": ["leases"],
-        "verbs": ["get", "create", "update"],
-    },
-]
 RUNNER: Final = f"system:serviceaccount:{NAMESPACE}:tf-runner"
-RBAC: Final = "rbac.authorization.k8s.io"
+#: The account and its rights.
+TENANCY: Final = ROOT / "platform" / "fleet" / "infrastructure" / "tenancy" / "runner.yaml"
 
 
 @dataclass(frozen=True)
@@ -67,6 +63,7 @@ class Stage:
     aws: Aws
     gate: Gate
     watcher: Watcher
+    manager: Path
     facts: Mapping[str, Any]
 
     def terraform(self, instance: Mapping[str, Any]) -> Object:
@@ -78,12 +75,14 @@ class Stage:
         """As Helm does."""
         done(self.cluster.apply(self.terraform(instance), dry_run=False))
 
-    def until_ready(self, instance: Mapping[str, Any]) -> None:
-        """Apply, and wait until the controller has done that."""
+    def until_ready(self, instance: Mapping[str, Any], *, before: int = 0) -> None:
+        """Apply, and wait until the controller has done that, after so many others."""
         self.apply(instance)
         name = instance["id"]
         self.watcher.until(
-            functools.partial(self.watcher.is_ready, name), seconds=APPLY_SECONDS, what=name
+            functools.partial(self.watcher.is_ready, name),
+            seconds=APPLY_SECONDS * (before + 1),
+            what=f"{name}'s apply",
         )
 
     def until_gone(self, instance: Mapping[str, Any]) -> None:
@@ -124,6 +123,22 @@ class Stage:
         )
         return str(asked["Attributes"]["VisibilityTimeout"])
 
+    def reconcile(self, instance: Mapping[str, Any]) -> None:
+        """Ask the controller for it now, and not in an hour."""
+        moment = datetime.now(UTC).isoformat()
+        asked = {"metadata": {"annotations": {"reconcile.fluxcd.io/requestedAt": moment}}}
+        done(merge(self.cluster, self.terraform(instance), asked))
+
+    def kill_runs(self) -> None:
+        """As a node that fails does: Terraform and its provider, with no time to unlock."""
+        [controller] = [
+            each
+            for each in psutil.process_iter(["exe"])
+            if each.info["exe"] == str(self.manager.resolve())
+        ]
+        for child in controller.children(recursive=True):
+            child.kill()
+
     def unseal(self, instance: Mapping[str, Any]) -> None:
         """As tenantctl does when it saw queue, dead-letter queue and table empty."""
         name = names.table_name(ENVIRONMENT, instance["id"])
@@ -133,22 +148,6 @@ class Stage:
 def _line(text: str) -> str:
     """A message without the frame and the line breaks that Terraform puts into it."""
     return " ".join(text.replace("│", " ").split())
-
-
-def _rights() -> list[Object]:
-    meta = {"name": "tf-runner", "namespace": NAMESPACE}
-    subject = {"kind": "User", "apiGroup": RBAC, "name": RUNNER}
-    role = {"kind": "Role", "apiGroup": RBAC, "name": "tf-runner"}
-    return [
-        {"apiVersion": f"{RBAC}/v1", "kind": "Role", "metadata": meta, "rules": RIGHTS},
-        {
-            "apiVersion": f"{RBAC}/v1",
-            "kind": "RoleBinding",
-            "metadata": meta,
-            "roleRef": role,
-            "subjects": [subject],
-        },
-    ]
 
 
 @dataclass(frozen=True)
@@ -192,11 +191,11 @@ def stage(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Generat
             "queueUrlPrefix": f"{aws.url}/{ACCOUNT}",
             "local": {"awsEndpointUrl": gate.url, "kubeconfig": str(cluster.kubeconfig(RUNNER))},
         }
-        stand = Stage(cluster, aws, gate, Watcher(cluster), facts)
+        stand = Stage(cluster, aws, gate, Watcher(cluster), manager, facts)
         values = {"instance": ACME, "facts": facts}
         wrong = _Refused(changed(stand.terraform({**ACME, "id": "wrong"}), ("spec|destroy", True)))
         stack.enter_context(standing(cluster, values, {}, [wrong]))
-        done(cluster.apply(_rights(), dry_run=False))
+        done(cluster.apply(list(yaml.safe_load_all(TENANCY.read_text("utf-8"))), dry_run=False))
         source, status = stack.enter_context(tofu_controller.module_source(folder))(
             "tenant-module-r2"
         )
@@ -216,7 +215,7 @@ def made(stage: Stage) -> Stage:
     for instance in (ACME, POOL, GLOBEX):
         stage.apply(instance)
     for instance in (ACME, POOL, GLOBEX):
-        stage.until_ready(instance)
+        stage.until_ready(instance, before=2)
     return stage
 
 
@@ -266,16 +265,12 @@ def test_a_changed_value_is_applied(made: Stage) -> None:
     made.until_ready({**GLOBEX, **told})
 
     assert "60" == made.visibility(GLOBEX)
-    made.until_ready(GLOBEX)
-    assert "30" == made.visibility(GLOBEX)
 
 
 def test_drift_is_found_and_undone(made: Stage) -> None:
     """What was changed behind its back is named in the condition, and then as it was."""
     made.visibility(ACME, "7")
-    moment = datetime.now(UTC).isoformat()
-    asked = {"metadata": {"annotations": {"reconcile.fluxcd.io/requestedAt": moment}}}
-    done(merge(made.cluster, made.terraform(ACME), asked))
+    made.reconcile(ACME)
     made.until_said(ACME, "visibility_timeout_seconds = 7 -> 30")
     made.watcher.until(
         lambda: made.watcher.is_ready("acme"), seconds=APPLY_SECONDS, what="what undoes it"
@@ -306,17 +301,38 @@ def test_an_offboarded_tenant_is_gone_from_aws(made: Stage) -> None:
     assert own(ACME, "producer", "consumer") == made.aws.traces("acme")
 
 
-def test_what_is_deleted_too_early_waits_for_the_seal(stage: Stage) -> None:
-    """An object that goes before its last phase was applied removes nothing, and says why."""
-    stage.until_ready(HASTY)
-    stage.apply({**HASTY, "phase": "offboarding"})
-    done(stage.cluster.delete(stage.terraform(HASTY)))
-    stage.until_said(HASTY, "deletion protection")
-    assert own(HASTY, "consumer") == stage.aws.traces("hasty")
+def test_an_apply_that_was_killed_goes_on(stage: Stage) -> None:
+    """Its lock is broken by the next try, which adopts what the state never heard of."""
+    stage.apply(NOVA)
+    letters = f"queue {names.dead_letter_queue_name(ENVIRONMENT, 'nova')}"
+    stage.watcher.until(
+        lambda: letters in stage.aws.traces("nova"), seconds=APPLY_SECONDS, what="half an apply"
+    )
+    stage.kill_runs()
+    stage.until_said(NOVA, "signal: killed")
+    stage.until_said(NOVA, "error acquiring the state lock")
+    stage.reconcile(NOVA)  # it would itself, two minutes later
+    stage.until_ready(NOVA)
 
-    stage.unseal(HASTY)
-    stage.until_gone(HASTY)
-    assert set() == stage.aws.traces("hasty")
+    assert own(NOVA, "consumer") == stage.aws.traces("nova")
+
+
+def test_what_is_deleted_too_early_waits_for_the_seal(made: Stage) -> None:
+    """An object that goes before its last phase was applied removes nothing, and says why."""
+    made.until_ready(NOVA)
+    said = len(made.watcher.messages("pool-1"))
+    made.reconcile(POOL)  # so that it cannot apply the phase first
+    made.watcher.until(
+        lambda: len(made.watcher.messages("pool-1")) > said, seconds=30.0, what="other work"
+    )
+    made.apply({**NOVA, "phase": "offboarding"})
+    done(made.cluster.delete(made.terraform(NOVA)))
+    made.until_said(NOVA, "deletion protection")
+    assert own(NOVA, "consumer") == made.aws.traces("nova")
+
+    made.unseal(NOVA)
+    made.until_gone(NOVA)
+    assert set() == made.aws.traces("nova")
 
 
 def test_a_move_to_a_pool_removes_what_was_the_tenants_own(made: Stage) -> None:

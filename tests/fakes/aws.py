@@ -95,4 +95,5 @@ class Client:
         parsed = self._parser.parse(response, operation.output_shape)
         if status == 200:
             return parsed
-        raise self.exceptions.from_code(parsed["Error"]["Code"])(parsed, operation.name)
+        refused: Any = self.exceptions.from_code(parsed["Error"]["Code"])
+        raise refused(parsed, operation.name)

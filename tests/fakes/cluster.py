@@ -74,6 +74,9 @@ class FakeCluster:
         """As the port."""
         return (f"release {instance_id}",) if (await self.applied(instance_id)).exists else ()
 
+    async def sweep(self, instance_id: str) -> None:
+        """Nothing is left behind here."""
+
     async def nudge(self) -> None:
         """As the port."""
         self.felt()

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from difflib import unified_diff
+from typing import Final
 
-from tenantctl.fleet import Change
+from tenantctl.fleet import Change, LogEntry
 from tenantctl.snapshot import Edit, Snapshot, Validate
+
+_EPOCH: Final = datetime.fromtimestamp(0, UTC)
 
 
 class MemoryFleet:
@@ -15,17 +19,19 @@ class MemoryFleet:
 
     Attributes:
         head: What it holds.
-        log: The message of each commit and the paths that it touched, the newest last.
+        commits: The message of each and the paths that it touched, the newest last.
+        error: What every call ends with, if it is set.
     """
 
     def __init__(self, files: dict[str, bytes], may_change: Sequence[str]) -> None:
         self.head = Snapshot(f"{0:040x}", dict(files))
-        self.log: list[tuple[str, list[str]]] = []
+        self.commits: list[tuple[str, list[str]]] = []
+        self.error: Exception | None = None
         self._may_change = tuple(may_change)
 
     async def snapshot(self) -> Snapshot:
         """As `Fleet.snapshot`."""
-        await asyncio.sleep(0)
+        await self._ask()
         return self.head
 
     async def change(
@@ -37,7 +43,7 @@ class MemoryFleet:
         dry_run: bool = False,
     ) -> Change | None:
         """As `Fleet.change`."""
-        await asyncio.sleep(0)
+        await self._ask()
         wanted = edit(self.head)
         self.head.guard(wanted, self._may_change)
         changes = self.head.changes(wanted)
@@ -58,7 +64,22 @@ class MemoryFleet:
         )
         if dry_run:
             return Change("", diff)
-        self.log.append((message, sorted(changes)))
-        commit = f"{len(self.log):040x}"
+        self.commits.append((message, sorted(changes)))
+        commit = f"{len(self.commits):040x}"
         self.head = Snapshot(commit, after.files)
         return Change(commit, diff)
+
+    async def log(self, path: str, *, limit: int = 5) -> tuple[LogEntry, ...]:
+        """As `Fleet.log`."""
+        await self._ask()
+        found = [
+            LogEntry(f"{number:040x}", _EPOCH, message.partition("\n")[0])
+            for number, (message, paths) in enumerate(self.commits, start=1)
+            if path in paths
+        ]
+        return tuple(found[::-1][:limit])
+
+    async def _ask(self) -> None:
+        await asyncio.sleep(0)
+        if self.error is not None:
+            raise self.error

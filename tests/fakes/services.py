@@ -39,6 +39,7 @@ class Services:
     Attributes:
         accepted: What was answered with 202, by tenant: ids.
         max_age: How old a placement may be that they use.
+        are_down: Whether no consumer works.
     """
 
     clock: Clock
@@ -46,6 +47,7 @@ class Services:
     dynamodb: Any
     rng: random.Random
     max_age: float
+    are_down: bool = False
     accepted: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     history: dict[str, list[tuple[float, Placement]]] = field(
         default_factory=lambda: defaultdict(list)
@@ -100,7 +102,7 @@ class Services:
 
     async def work(self, queues: Iterable[str], *, eager: bool = False) -> None:
         """Consumers of these queues receive, and settle some of what they hold."""
-        urls = sorted(queues)
+        urls = [] if self.are_down else sorted(queues)
         for url in urls:
             if eager or self.rng.random() < 0.7:
                 await self._receive(url)

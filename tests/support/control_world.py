@@ -96,8 +96,10 @@ class WatchedFleet:
     async def change(self, *args: Any, **more: Any) -> Any:
         """As the fleet."""
         self._mortal.felt()
-        self.changes += 1
-        change = await self._fleet.change(*args, **more)
+        try:
+            change = await self._fleet.change(*args, **more)
+        finally:
+            self.changes += 1
         self._mortal.felt()
         return change
 
@@ -118,7 +120,7 @@ class World:
         self.rng = random.Random(seed)
         self.clock = Clock(NOW)
         self.mortal = Mortal()
-        self.fleet = fleet or MemoryFleet(as_files(*instances), MAY_CHANGE)
+        self.fleet: Any = fleet or MemoryFleet(as_files(*instances), MAY_CHANGE)
         self.bounds = bounds or Bounds()
         self.aws = MemoryAws(
             self.clock, before=self.mortal.felt, after=self.mortal.felt, seen=self._saw

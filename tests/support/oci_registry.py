@@ -1,7 +1,8 @@
 """A registry of the OCI distribution specification for tests, as far as manifests are asked for.
 
 It knows manifests by digest and by tag, and answers `HEAD` and `GET`; with a password, nobody
-without. It stores what a test puts into it, and takes no pushes.
+without. It stores what a test puts into it, and takes no pushes. As ECR it gives that password
+out.
 """
 
 from __future__ import annotations
@@ -46,6 +47,13 @@ class OciRegistry:
         self._manifests[repository, tag] = self._manifests[repository, digest] = manifest
         return digest
 
+    def authorization(self) -> bytes | None:
+        """What ECR answers to who asks for the password; None where it denies."""
+        if not self.password:
+            return None
+        token = base64.b64encode(self.password.encode()).decode()
+        return json.dumps({"authorizationData": [{"authorizationToken": token}]}).encode()
+
     def answer(self, path: str, authorization: str) -> tuple[int, bytes]:
         """Status and body of a request."""
         if self.faults:
@@ -71,6 +79,19 @@ def open_registry() -> Generator[OciRegistry]:
 
         def do_GET(self) -> None:
             self._do(with_body=True)
+
+        def do_POST(self) -> None:
+            """ECR's own API, of which this is the one call."""
+            self.rfile.read(int(self.headers.get("Content-Length", "0")))
+            target = self.headers.get("X-Amz-Target", "")
+            registry.requests.append((self.command, target, ""))
+            data = registry.authorization()
+            self.send_response(200 if data is not None else 400)
+            body = data or b'{"__type": "AccessDeniedException", "message": "no"}'
+            self.send_header("Content-Type", "application/x-amz-json-1.1")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
 
         def _do(self, *, with_body: bool) -> None:
             accept = self.headers.get("Accept", "")

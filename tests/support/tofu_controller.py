@@ -11,15 +11,16 @@ import functools
 import hashlib
 import json
 import os
+import socket
 import tarfile
 import time
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
+from http import HTTPStatus
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 from typing import Any, Final, NamedTuple
-from urllib.error import URLError
 from urllib.request import urlopen
 
 from support.cluster import HOST, Cluster
@@ -37,6 +38,8 @@ _SOURCE_VERSION: Final = "source.toolkit.fluxcd.io/v1"
 _RUNTIME: Final = "flux-system"
 #: What the library that runs the tool says itself: it refuses to run where somebody else does.
 _ITS_OWN: Final = frozenset({"TF_IN_AUTOMATION", "AWS_ENDPOINT_URL"})
+#: Where the runner listens that it has in itself: no option of its own changes that.
+_RUNNER_PORT: Final = 30_000
 _READY_SECONDS: Final = 60.0
 _WATCH_SECONDS: Final = 1
 
@@ -49,6 +52,8 @@ def binary() -> Path | None:
 
 # What source-controller would do
 
+_Found = dict[str, Any]
+
 
 class _Quiet(SimpleHTTPRequestHandler):
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base's name
@@ -56,7 +61,9 @@ class _Quiet(SimpleHTTPRequestHandler):
 
 
 @contextmanager
-def module_source(folder: Path) -> Generator[Callable[[str], tuple[Object, Object]]]:
+def module_source(
+    folder: Path,
+) -> Generator[Callable[[str], tuple[dict[str, Any], dict[str, Any]]]]:
     """The tenant module, served as source-controller serves an artifact.
 
     Gives a function that makes the source of a name, and the status that says where it is.
@@ -74,7 +81,7 @@ def module_source(folder: Path) -> Generator[Callable[[str], tuple[Object, Objec
         thread = Thread(target=server.serve_forever, name="artifacts")
         thread.start()
 
-        def source(name: str) -> tuple[Object, Object]:
+        def source(name: str) -> tuple[_Found, _Found]:
             found = {
                 "apiVersion": _SOURCE_VERSION,
                 "kind": "OCIRepository",
@@ -121,6 +128,9 @@ def running(
     Raises:
         LaptopError: It does not start, with the end of its log.
     """
+    with socket.socket() as probe:
+        # It says nothing where it cannot listen there: another one's runner would be asked.
+        assert probe.connect_ex((HOST, _RUNNER_PORT)), f"port {_RUNNER_PORT} is taken"
     programs = folder / "bin"
     programs.mkdir()
     (programs / ("terraform" if "terraform" in tool.name else "tofu")).symlink_to(tool)
@@ -155,17 +165,21 @@ def running(
         )
 
         async def is_ready() -> bool:
-            try:
-                with urlopen(f"http://{health}/readyz") as answer:
-                    return bool(answer.status == 200)
-            except (URLError, OSError):
-                return False
+            return _answers(f"http://{health}/readyz")
 
         asyncio.run(processes.wait_ready(process, is_ready, seconds=_READY_SECONDS))
         yield log
         asyncio.run(processes.stop([process], seconds=10.0))
     finally:
         processes.close()
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urlopen(url) as answer:
+            return bool(answer.status == HTTPStatus.OK)
+    except OSError:
+        return False  # nothing listens yet
 
 
 # What it says

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -273,14 +274,16 @@ class OverGit(AnySequence):
         return Fleet(Remote(str(origin.folder)), may_change=MAY_CHANGE, cache=folder / "cache")
 
 
-_FEW = settings(
-    max_examples=150,
-    stateful_step_count=14,
+_SETTINGS = settings(
     deadline=None,
+    # The same sequences in every run: they are many, and what they find has to be found again.
     derandomize=True,
+    # What fails takes long to be made small, and is told by its steps anyway.
     phases=(Phase.explicit, Phase.generate),
     suppress_health_check=[HealthCheck.too_slow],
 )
 
-TestAnySequence = AnySequence.TestCase
-TestAnySequence.settings = _FEW
+AnySequence.TestCase.settings = settings(_SETTINGS, max_examples=100, stateful_step_count=12)
+TestAnySequence = pytest.mark.timeout(150)(AnySequence.TestCase)
+OverGit.TestCase.settings = settings(_SETTINGS, max_examples=6, stateful_step_count=8)
+TestOverGit = pytest.mark.timeout(150)(OverGit.TestCase)

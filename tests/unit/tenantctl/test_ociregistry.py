@@ -140,3 +140,36 @@ async def test_what_is_no_address_is_refused(url: str) -> None:
         async with opened_releases(url, REPOSITORY):
             pass
     assert "u:p" not in str(refused.value)
+
+
+@pytest.fixture
+def aws(registry: OciRegistry, monkeypatch: pytest.MonkeyPatch) -> None:
+    """AWS is where the registry is."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL_ECR", registry.url)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+
+
+async def require_of_ecr(registry: OciRegistry, release: Release) -> None:
+    async with opened_releases(registry.url, REPOSITORY, region="eu-west-1") as releases:
+        await releases.require(release)
+
+
+async def test_ecrs_password_is_asked_of_aws(registry: OciRegistry, aws: None) -> None:
+    """With the credentials that everything else has."""
+    registry.password = "AWS:a-password"
+    digest = registry.put(REPOSITORY, "1.4.0")
+
+    await require_of_ecr(registry, Release("1.4.0", digest))
+
+    asked = {path for method, path, _ in registry.requests if method == "POST"}
+    assert {"AmazonEC2ContainerRegistry_V20150921.GetAuthorizationToken"} == asked
+
+
+async def test_a_password_that_aws_does_not_give_is_told(registry: OciRegistry, aws: None) -> None:
+    """As a right that is missing, by its name."""
+    digest = registry.put(REPOSITORY, "1.4.0")
+
+    with pytest.raises(UnavailableError, match="GetAuthorizationToken"):
+        await require_of_ecr(registry, Release("1.4.0", digest))

@@ -12,6 +12,8 @@ from tenantctl.releases import (
     TRAINS,
     Held,
     Release,
+    Rings,
+    Train,
     parse_rings,
     path_of_train,
     render_rings,
@@ -26,7 +28,7 @@ PATH: Final = "releases/dev/basic.yaml"
 
 @pytest.mark.parametrize("train", TRAINS)
 @pytest.mark.parametrize("environment", ["dev", "staging", "production"])
-def test_a_fresh_fleet_has_no_release(environment: str, train: str) -> None:
+def test_a_fresh_fleet_has_no_release(environment: str, train: Train) -> None:
     """Its files are as they are written here: the first release is one line, too."""
     path = path_of_train(environment, train)
     rings = parse_rings(path, train, (FLEET / path).read_bytes())
@@ -36,7 +38,7 @@ def test_a_fresh_fleet_has_no_release(environment: str, train: str) -> None:
 
 def test_a_release_is_one_line() -> None:
     """Version, digest and what the ring had before; the other rings' lines stay."""
-    rings = {"r0": Held(OLD), "r1": Held(OLD), "r2": Held()}
+    rings: Rings = {"r0": Held(OLD), "r1": Held(OLD), "r2": Held()}
     before = render_rings("basic", rings).decode().splitlines()
     after = render_rings("basic", {**rings, "r0": Held(NEW, OLD, knows_before=True)})
 
@@ -59,7 +61,7 @@ def test_a_release_is_one_line() -> None:
 )
 def test_what_is_written_is_read(held: Held) -> None:
     """Each state of a ring, and whether there was one before."""
-    rings = {"r0": held, "r1": Held(OLD), "r2": Held()}
+    rings: Rings = {"r0": held, "r1": Held(OLD), "r2": Held()}
 
     assert rings == parse_rings(PATH, "basic", render_rings("basic", rings))
 

@@ -12,14 +12,18 @@ from tenantry_local.model import ENVIRONMENT, REGION, Options
 from tenantry_local.paths import HOME, RUN_DIR
 from tenantry_local.resources import REGISTRY_TABLE
 
-CONTEXTS: Final = HOME / "contexts"
+#: In the run's own folder: what a killed laptop leaves is swept with it.
+CONTEXTS: Final = "contexts"
 
 
 @contextmanager
 def written(
     options: Options, *, run_dir: Path, repository: Path, state: Path, engine: str, router: str
 ) -> Generator[Path, None, None]:
-    """A context while the block runs; `laptop`, or `laptop-<run>` of one beside the first."""
+    """A context while the block runs; `laptop`, or `laptop-<run>` of one beside the first.
+
+    tenantctl finds those of `.tenantry/run*`; of another folder by TENANTCTL_CONTEXTS.
+    """
     name = "laptop" if run_dir == RUN_DIR.resolve() else f"laptop-{run_dir.name}"
     sections: dict[str, dict[str, object]] = {
         "fleet": {"url": repository.as_uri(), "cache": str(run_dir / "fleet-clones")},
@@ -41,7 +45,7 @@ def written(
     ]
     for section, values in sections.items():
         lines += ["", f"[{section}]", *(f"{key} = {_toml(v)}" for key, v in values.items())]
-    path = CONTEXTS / f"{name}.toml"
+    path = run_dir / CONTEXTS / f"{name}.toml"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("\n".join(lines) + "\n")
     try:

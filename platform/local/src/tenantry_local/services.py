@@ -98,7 +98,7 @@ class Services:
             LaptopError: One ended, or took too long.
         """
         async with aiohttp.ClientSession() as session:
-            for entry in self._services.values():
+            for entry in tuple(self._services.values()):  # others come and go meanwhile
                 if entry.process is not None:
                     url = f"http://{HOST}:{entry.private_port}/readyz"
                     await self._processes.wait_ready(

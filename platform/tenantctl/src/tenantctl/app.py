@@ -18,6 +18,7 @@ from tenantctl.fleet import Fleet, Remote
 from tenantctl.gitea import Gitea, repository_of
 from tenantctl.inventory import Inventory
 from tenantctl.laptop import LaptopCluster
+from tenantctl.outcomes import Outcome, emit
 from tenantctl.places import ExportPlace, place_of
 from tenantctl.ports import Cluster, Observer
 from tenantctl.queues import Queues
@@ -63,6 +64,18 @@ class App:
         s3 = await self.sessions.enter_async_context(_client("s3", self.context.aws))
         return place_of(target, s3)
 
+    async def tell(self, outcome: Outcome) -> bool:
+        """Tell the environment's bus what came of a request; whether there is a bus.
+
+        Raises:
+            UnavailableError: It does not answer, or denies.
+        """
+        if self.context.bus is None:
+            return False
+        async with _client("events", self.context.aws) as client:
+            await emit(client, self.context.bus, outcome)
+        return True
+
 
 @asynccontextmanager
 async def opened(name: str, context: Context, observer: Observer) -> AsyncGenerator[App, None]:
@@ -99,7 +112,8 @@ async def opened(name: str, context: Context, observer: Observer) -> AsyncGenera
                 context.registry_table or names.registry_table_name(context.environment),
             ),
             cluster=await _cluster(stack, context),
-            queues=Queues(sqs),
+            # An engine on this machine is one: what a short poll does not see is not there.
+            queues=Queues(sqs, wait_seconds=0) if context.aws.is_local else Queues(sqs),
             tables=Tables(dynamodb),
             inventory=Inventory(sqs, dynamodb),
             bounds=bounds,

@@ -1,8 +1,9 @@
 """Which environment is meant: a context names it, and says where everything of it is.
 
-A context is a TOML file, `<name>.toml`, in the folder that `TENANTCTL_CONTEXTS` names, in
-`.tenantry/contexts` of the current folder or one above it, or in `tenantry/contexts` of the user's
-configuration. It holds no secret: where one is needed, the path of its file.
+A context is a TOML file, `<name>.toml`, in the folder that `TENANTCTL_CONTEXTS` names; else in
+`.tenantry/contexts` of the current folder or one above it, in a laptop's run folder beside that,
+or in `tenantry/contexts` of the user's configuration. It holds no secret: where one is needed, the
+path of its file.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ from tenantctl.check import Bounds
 from tenantctl.errors import InvalidError, NotFoundError
 
 _BOUNDS: Final = Bounds()
-_FOLDER: Final = Path(".tenantry") / "contexts"
+_HOME: Final = ".tenantry"
+_CONTEXTS: Final = "contexts"
 
 
 class _Section(BaseModel):
@@ -111,6 +113,8 @@ class Context(_Section):
     registry_table: str | None = None
     routes: RoutesSection = RoutesSection()
     charts: ChartsSection | None = None
+    #: The bus of EventBridge that is told what came of requests.
+    bus: str | None = None
     timing: TimingSection = TimingSection()
     bounds: BoundsSection = BoundsSection()
     #: Where exports of tenants that leave go: a folder, or `s3://bucket/prefix`.
@@ -128,8 +132,8 @@ def load(name: str | None, environ: Mapping[str, str] = os.environ) -> tuple[str
     wanted = name or environ.get("TENANTCTL_CONTEXT")
     if not known:
         raise NotFoundError(
-            "no context is known: `make demo` writes one for the laptop, and `tenantctl facts` "
-            "says what one of an environment holds"
+            "no context is known: `make demo` writes one for the laptop, and "
+            "docs/control-plane.md says what one of an environment holds"
         )
     if wanted is None:
         if len(known) > 1:
@@ -166,8 +170,9 @@ def _folders(environ: Mapping[str, str]) -> Iterator[Path]:
         return
     here = Path.cwd()
     for above in (here, *here.parents):
-        if (above / _FOLDER).is_dir():
-            yield above / _FOLDER
+        if (above / _HOME).is_dir():
+            yield above / _HOME / _CONTEXTS
+            yield from sorted((above / _HOME).glob(f"run*/{_CONTEXTS}"))
             break
     config = environ.get("XDG_CONFIG_HOME") or str(Path.home() / ".config")
-    yield Path(config) / "tenantry" / "contexts"
+    yield Path(config) / "tenantry" / _CONTEXTS

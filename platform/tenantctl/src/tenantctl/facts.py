@@ -26,7 +26,7 @@ _ROLES: Final = {
     "poolConsumer": "pool-consumer",
 }
 _HEAD: Final = (
-    "# The environment's facts: values.yaml is the chart's, the others are admission's and Flux's.\n"
+    "# The environment's facts: values.yaml is for the chart, the others for admission and Flux.\n"
     "# Written by `tenantctl facts`.\n"
 )
 

@@ -1,12 +1,15 @@
 """The cluster that follows the fleet: what Flux and the tofu-controller say of an instance.
 
 HelmReleases are in `tenants`, Terraform objects and their Secrets in `tenant-infra`, workloads in
-a namespace of the instance's name. Nothing is written but the request to look at Git now.
+a namespace of the instance's name. All that is written is the request to look at Git now, and all
+that is deleted is what the tofu-controller forgets.
 """
 
 from __future__ import annotations
 
 import base64
+import gzip
+import json
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -15,7 +18,13 @@ from typing import Any, Final, TypeVar
 
 from aiohttp import ClientError
 from kubernetes_asyncio import config
-from kubernetes_asyncio.client import ApiClient, Configuration, CoreV1Api, CustomObjectsApi
+from kubernetes_asyncio.client import (
+    ApiClient,
+    Configuration,
+    CoordinationV1Api,
+    CoreV1Api,
+    CustomObjectsApi,
+)
 from kubernetes_asyncio.client.exceptions import ApiException
 
 from tenantctl.errors import InvalidError, UnavailableError
@@ -28,7 +37,13 @@ INFRA: Final = "tenant-infra"
 _RELEASES: Final = ("helm.toolkit.fluxcd.io", "v2", TENANTS, "helmreleases")
 _TERRAFORMS: Final = ("infra.contrib.fluxcd.io", "v1alpha2", INFRA, "terraforms")
 #: The fleet's own source, which Flux looks at when its annotation changes.
-_SOURCE: Final = ("source.toolkit.fluxcd.io", "v1", "flux-system", "gitrepositories", "fleet")
+_SOURCE: Final = (
+    "source.toolkit.fluxcd.io",
+    "v1",
+    "flux-system",
+    "gitrepositories",
+    "flux-system",
+)
 _REQUESTED: Final = "reconcile.fluxcd.io/requestedAt"
 #: The client's stubs do not know that it takes this.
 _MERGE: Final[dict[str, Any]] = {"_content_type": "application/merge-patch+json"}
@@ -78,6 +93,7 @@ class FluxCluster:
     def __init__(self, api: ApiClient) -> None:
         self._core = CoreV1Api(api)
         self._custom = CustomObjectsApi(api)
+        self._leases = CoordinationV1Api(api)
 
     async def applied(self, instance_id: str) -> Applied:
         release = await self._get(_RELEASES, instance_id)
@@ -126,6 +142,31 @@ class FluxCluster:
             if await _or_none(ask, what) is not None:
                 left.append(what)
         return tuple(left)
+
+    async def sweep(self, instance_id: str) -> None:
+        """The tofu-controller leaves an empty state and the Lease that locked it.
+
+        A state that still names a resource stays: somebody has to look at that.
+        """
+        if await self._get(_TERRAFORMS, instance_id) is not None:
+            return
+        name = f"tfstate-default-{instance_id}"
+        secret = await _or_none(self._secret_reader(name), f"Secret {INFRA}/{name}")
+        if secret is not None:
+            if not is_empty_state((secret.data or {}).get("tfstate", "")):
+                return
+            await _or_none(
+                lambda: self._core.delete_namespaced_secret(
+                    name, INFRA, _request_timeout=_SECONDS
+                ),
+                f"Secret {INFRA}/{name}",
+            )
+        await _or_none(
+            lambda: self._leases.delete_namespaced_lease(
+                f"lock-{name}", INFRA, _request_timeout=_SECONDS
+            ),
+            f"Lease {INFRA}/lock-{name}",
+        )
 
     async def nudge(self) -> None:
         moment = datetime.now(UTC).isoformat()
@@ -210,6 +251,15 @@ def applied_of(
         chart=_chart(status),
         outputs=outputs,
     )
+
+
+def is_empty_state(data: str) -> bool:
+    """Whether a state, as its Secret has it (base64 of gzip of JSON), names no resource."""
+    try:
+        state = json.loads(gzip.decompress(base64.b64decode(data)))
+        return not state["resources"]
+    except (OSError, EOFError, ValueError, KeyError, TypeError):
+        return False  # not understood, so not ours to delete
 
 
 def _instance_of(release: Object) -> tuple[Instance | None, str]:

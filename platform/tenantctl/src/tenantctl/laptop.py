@@ -75,6 +75,9 @@ class LaptopCluster:
         why = f" ({state.detail})" if state.detail else ""
         return (f"release {instance_id}{why}",)
 
+    async def sweep(self, instance_id: str) -> None:
+        """Nothing is left behind here."""
+
     async def nudge(self) -> None:
         """It looks twice a second by itself."""
 

@@ -69,6 +69,10 @@ class Cluster(Protocol):
         """What is still there of an instance that is to be gone, each as `kind namespace/name`."""
         ...
 
+    async def sweep(self, instance_id: str) -> None:
+        """Delete what its controllers leave behind of an instance that is gone; never its data."""
+        ...
+
     async def nudge(self) -> None:
         """Look at the fleet now, and not when the interval ends; an advice, never an error."""
         ...

@@ -81,8 +81,9 @@ async def move(control: Control, request: Move) -> Moved:
         await _DO[phase](control, instance)
         instance = await _advance(control, instance, phase, request.request_id)
         control.observer.step(phase)
-    if changed:
-        await control.until_applied(instance)
+    await control.until_applied(instance)
+    if changed and not instance.home.is_dedicated:
+        await control.cluster.sweep(instance.id)
     return Moved(
         instance=instance, placement=await control.placement(instance.id), changed=changed
     )
@@ -113,20 +114,11 @@ async def _begin(control: Control, request: Move) -> tuple[Instance, bool]:
                 f"{there.id} is not registered yet: `tenantctl onboard` with --wait ends that "
                 "first"
             )
-        if request.pool is not None and target.pool is not None:
-            require_room(census, target.pool, target.tier, control.bounds)
         if there.is_suspended:
             raise RefusedError(
                 f"{there.id} is suspended: `tenantctl resume {there.id}`, then move it"
             )
-        pools = _opened(census, target)
-        group = there.group
-        if target.tier == "premium":
-            group = group or choose_group(census, control.bounds)
-        moving = there.but(
-            home=target, group=group, transition=Transition(there.home, "provisioning")
-        )
-        return Decision(write=(*pools, moving))
+        return _set_out(control, census, there, target)
 
     changed = await control.tenants.change(
         decide,
@@ -139,6 +131,18 @@ async def _begin(control: Control, request: Move) -> tuple[Instance, bool]:
         control.observer.step("committed", changed.change.commit)
         return changed.decision.write[-1], True
     return changed.census.tenant(request.tenant_id), False
+
+
+def _set_out(control: Control, census: Census, there: Instance, target: Home) -> Decision:
+    """The first commit of a move; a pool that is not there yet is opened."""
+    pools = _opened(census, target)
+    if target.pool is not None and not pools:
+        require_room(census, target.pool, target.tier, control.bounds)
+    group = there.group
+    if target.tier == "premium":
+        group = group or choose_group(census, control.bounds)
+    moving = there.but(home=target, group=group, transition=Transition(there.home, "provisioning"))
+    return Decision(write=(*pools, moving))
 
 
 def _target(control: Control, census: Census, there: Instance, request: Move) -> Home:
@@ -292,8 +296,7 @@ async def _drain(control: Control, instance: Instance) -> None:
     if old == new:
         return
     if instance.transition.origin.is_dedicated:
-        for queue_url in (old.queue_url, old.dead_letter_queue_url):
-            await until_forwarded(control, queue_url, placement)
+        await until_forwarded(control, (old.queue_url, old.dead_letter_queue_url), placement)
     else:
         await forward_own(control, old.dead_letter_queue_url, placement)
     control.observer.step("forwarded")

@@ -15,7 +15,7 @@ from tenantctl.export import Exported, Manifest, export, finished, verify
 from tenantctl.model import Home, Instance
 from tenantctl.places import ExportPlace
 from tenantctl.tenants import Census, Decision
-from tenantctl.verbs.draining import until_drained
+from tenantctl.verbs.draining import until_drained, until_visible
 from tenantctl.verbs.placements import set_status
 from tenantry import names
 from tenantry.registry import Placement
@@ -144,6 +144,7 @@ async def _export_anew(
     async with AsyncExitStack() as stack:
         letters = None
         if dead_letters is not None:
+            await until_visible(control, dead_letters)
             letters = await stack.enter_async_context(
                 aclosing(
                     control.queues.letters(
@@ -172,6 +173,7 @@ async def _delete(control: Control, home: Home, placement: Placement, exported: 
         return
     dead_letters = await control.dead_letters(placement)
     if dead_letters is not None and exported.letters:
+        await until_visible(control, dead_letters)
         await control.queues.drain_delete(dead_letters, exported.letters)
     await control.tables.delete_partition(
         placement.table_name,
@@ -230,6 +232,7 @@ async def _end(control: Control, tenant_id: str, placement: Placement | None) ->
     await control.cluster.nudge()
 
     async def ask() -> str:
+        await control.cluster.sweep(tenant_id)
         left = [*await control.cluster.remains(tenant_id), *await _remains(control, tenant_id)]
         return f"these to go: {', '.join(left)}" if left else ""
 

@@ -84,22 +84,8 @@ def _of_tenant(  # noqa: PLR0911 - a table of cases, the first that holds is tol
     wanted: Instance | None, applied: Applied, placement: Placement | None, *, now: float
 ) -> Difference | None:
     """The first difference of one tenant; those behind it may go with it."""
-    name: str
     if wanted is None:
-        if placement is None or placement.status == "offboarded":
-            return None
-        name = placement.tenant_id
-        if placement.status == "draining":
-            return Difference(
-                about=name,
-                kind="leaving",
-                detail=f"its file is gone, and it has no tombstone: `tenantctl offboard {name}`",
-            )
-        return Difference(
-            about=name,
-            kind="file-missing",
-            detail=f"registered as {placement.status}, and has no file: put it back (git revert)",
-        )
+        return _of_nobody(placement)
     name = wanted.id
     if applied.is_suspended:
         return Difference(
@@ -144,6 +130,24 @@ def _of_tenant(  # noqa: PLR0911 - a table of cases, the first that holds is tol
             detail=applied.detail or "the cluster has not taken up its file",
         )
     return _of_placement(wanted, placement)
+
+
+def _of_nobody(placement: Placement | None) -> Difference | None:
+    """What the registry says of a tenant that has no file."""
+    if placement is None or placement.status == "offboarded":
+        return None
+    name = placement.tenant_id
+    if placement.status == "draining":
+        return Difference(
+            about=name,
+            kind="leaving",
+            detail=f"its file is gone, and it has no tombstone: `tenantctl offboard {name}`",
+        )
+    return Difference(
+        about=name,
+        kind="file-missing",
+        detail=f"registered as {placement.status}, and has no file: put it back (git revert)",
+    )
 
 
 def _of_placement(wanted: Instance, placement: Placement) -> Difference | None:

@@ -1,0 +1,111 @@
+"""The fleet itself: its check, its facts, its history, and tokens for trying out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tenantctl import facts, model
+from tenantctl.app import App
+from tenantctl.check import check
+from tenantctl.cli.common import (
+    ContextOption,
+    Output,
+    OutputOption,
+    RequestOption,
+    TenantArgument,
+    app,
+    run_verb,
+    token_file,
+)
+from tenantctl.errors import InvalidError
+from tenantctl.fleet import message
+from tenantctl.printing import Printer
+
+
+@app.command("check")
+def check_command(context: ContextOption = None, output: OutputOption = Output.TEXT) -> None:
+    """Whether every file of the fleet's tenants is valid."""
+
+    async def work(app: App, printer: Printer) -> None:
+        found = check(await app.fleet.snapshot(), app.control.environment, app.control.bounds)
+        printer.result(found)
+        for finding in found:
+            printer.say(str(finding))
+        if found:
+            raise InvalidError(f"{len(found)} findings")
+        printer.say("every file is valid")
+
+    run_verb(context, output, work)
+
+
+@app.command("facts")
+def facts_command(
+    file: Annotated[
+        Path, typer.Argument(help="JSON or YAML: `terraform output -json`, or the facts alone.")
+    ],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the diff only.")] = False,
+    request_id: RequestOption = None,
+    context: ContextOption = None,
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """Write the environment's facts into the fleet, for the chart, admission and Flux."""
+
+    async def work(app: App, printer: Printer) -> None:
+        environment = app.control.environment
+        try:
+            told = facts.parse(str(file), file.read_text("utf-8"))
+        except (OSError, UnicodeDecodeError) as error:
+            raise InvalidError(f"{file} cannot be read: {error}") from None
+        if told["environment"] != environment:
+            raise InvalidError(
+                f"{file} is of {told['environment']}, and this context of {environment}"
+            )
+        path = facts.facts_path(environment)
+        change = await app.fleet.change(
+            lambda snapshot: {path: facts.render(told, snapshot.read(path))},
+            message(f"Facts of {environment}", verb="facts", request_id=request_id),
+            dry_run=dry_run,
+        )
+        printer.result(change)
+        if dry_run:
+            printer.say(change.diff if change else "nothing to change")
+        else:
+            printer.say(f"{path}: {change.commit if change else 'nothing to change'}")
+
+    run_verb(context, output, work)
+
+
+@app.command("accept-rewrite")
+def accept_rewrite_command(
+    commit: Annotated[str, typer.Argument(help="What main ends with now.")],
+    context: ContextOption = None,
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """Go on with a fleet whose history lost commits that this machine had seen."""
+
+    async def work(app: App, printer: Printer) -> None:
+        snapshot = await app.fleet.accept_rewrite(commit)
+        printer.result({"commit": snapshot.commit})
+        printer.say(f"going on from {snapshot.commit}; what was lost is in refs/tenantry/lost")
+
+    run_verb(context, output, work)
+
+
+@app.command("token")
+def token_command(
+    tenant_id: TenantArgument,
+    context: ContextOption = None,
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """A token for trying out, where the issuer is ours: on the laptop."""
+
+    async def work(app: App, printer: Printer) -> None:
+        path = token_file(app, model.parse_id(tenant_id))
+        token = path.read_text().strip().removeprefix("Authorization: Bearer ")
+        printer.result({"token": token})
+        printer.say(token)
+
+    run_verb(context, output, work)

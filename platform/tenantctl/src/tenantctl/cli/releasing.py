@@ -1,0 +1,66 @@
+"""Releases, ring by ring."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Annotated
+
+import typer
+
+from tenantctl import model
+from tenantctl.app import App
+from tenantctl.cli.common import (
+    ContextOption,
+    Output,
+    OutputOption,
+    RequestOption,
+    app,
+    run_verb,
+)
+from tenantctl.handling import deploy_in
+from tenantctl.printing import Printer
+from tenantctl.releases import TRAINS, Release
+from tenantctl.verbs.deploy import DEAD_LETTERS, SOAK_SECONDS, Deployment
+
+Train = Enum("Train", {train: train for train in TRAINS}, type=str)  # type: ignore[misc]
+
+
+@app.command("deploy")
+def deploy_command(
+    tier: Annotated[Train, typer.Option(help="Whose chart: a tier's, or that of the pools.")],
+    release: Annotated[str, typer.Option(metavar="VERSION@sha256:DIGEST", help="Which chart.")],
+    rings: Annotated[str, typer.Option(help="Which rings, in order.")] = ",".join(model.RINGS),
+    soak: Annotated[
+        float, typer.Option(min=0, help="Seconds that a ring is watched before the next one.")
+    ] = SOAK_SECONDS,
+    dead_letters: Annotated[
+        int, typer.Option(min=0, help="By how many a dead-letter queue may grow meanwhile.")
+    ] = DEAD_LETTERS,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the diff only.")] = False,
+    request_id: RequestOption = None,
+    context: ContextOption = None,
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """Bring a release to a tier ring by ring; a ring that is not well gets back what it had."""
+
+    async def work(app: App, printer: Printer) -> None:
+        deployment = Deployment(
+            train=tier.value,
+            release=Release.parse(release),
+            rings=tuple(
+                model.one_of(ring, model.RINGS, "ring") for ring in rings.split(",") if ring
+            ),
+            soak_seconds=soak,
+            dead_letters=dead_letters,
+            request_id=request_id,
+        )
+        done = await deploy_in(app, deployment, dry_run=dry_run)
+        printer.result(done)
+        if dry_run:
+            printer.say(done.diff or "nothing to change")
+            return
+        for ring, count in done.instances.items():
+            new = ", committed now" if ring in done.commits else ""
+            printer.say(f"{tier.value} {ring}: {count} run {done.release.version}{new}")
+
+    run_verb(context, output, work)

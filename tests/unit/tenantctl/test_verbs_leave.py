@@ -1,0 +1,316 @@
+"""Offboarding, dead letters and reconcile."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from support.control_world import World, dead_letters_of
+from support.fleets import a_pool, a_tenant
+from tenantctl.errors import NotFoundError, RefusedError, UnfinishedError
+from tenantctl.files import render, tenant_path
+from tenantctl.model import Home, Instance, Transition
+from tenantctl.snapshot import Snapshot
+from tenantctl.verbs.letters import look, redrive
+from tenantctl.verbs.offboard import Offboarding, offboard
+from tenantctl.verbs.onboard import Onboarding, onboard
+from tenantctl.verbs.reconcile import Difference, reconcile
+
+TIERS = ("basic", "advanced", "premium")
+
+
+async def a_world(tmp_path: Path, *instances: Instance, seed: int = 0) -> World:
+    """One pool, and these."""
+    return await World(tmp_path, a_pool(), *instances, seed=seed).begin()
+
+
+def kinds(found: tuple[Difference, ...]) -> dict[str, str]:
+    """What is said of whom."""
+    return {one.about: one.kind for one in found}
+
+
+def write(world: World, *instances: Instance, remove: tuple[str, ...] = ()) -> None:
+    """Somebody commits by hand."""
+    files = dict(world.fleet.head.files)
+    files |= {tenant_path("dev", one.id): render(one) for one in instances}
+    for name in remove:
+        del files[tenant_path("dev", name)]
+    world.fleet.head = Snapshot(f"{len(files):040x}", files)
+    world._seen = (-1, world._seen[1])
+
+
+@pytest.mark.parametrize("tier", TIERS)
+async def test_a_tenant_that_leaves_is_exported_and_gone(tmp_path: Path, tier: str) -> None:
+    """Stored, queued and dead letters are in the export; its neighbour keeps everything."""
+    world = await a_world(tmp_path)
+    await world.onboard("acme", tier)
+    await world.onboard("globex")
+    world.busy |= {"acme", "globex"}
+    await world.services.accept("acme", 30)
+    await world.services.accept("globex", 5)
+    owner = "pool-1" if tier == "basic" else "acme"
+    await world.services.bury("acme", dead_letters_of(world, owner))
+    await world.services.bury("globex", dead_letters_of(world, "pool-1"))
+    done = await world.offboard("acme", request_id="r-9")
+
+    assert done.export is not None
+    assert done.export.dead_letters == 1
+    assert world.exported("acme") == world.services.accepted["acme"]
+    assert (await world.stored("acme"), await world.tenant("acme")) == ({}, None)
+    placement = world.placement("acme")
+    assert placement == done.placement
+    assert placement is not None
+    assert placement.status == "offboarded"
+    assert placement.until == pytest.approx(world.clock() + 15 * 86_400, abs=120)
+    assert "acme" not in world.cluster.applied_now
+    await world.settle()
+    assert (
+        set().union(*(await world.queued("globex")).values())
+        | set().union(*(await world.stored("globex")).values())
+        == world.services.accepted["globex"]
+    )
+    assert await world.queued("acme") == {}
+    assert await reconcile(world.control) == ()
+
+
+async def test_who_left_before_is_gone_and_who_never_was_is_not_found(tmp_path: Path) -> None:
+    """Nothing is done either way."""
+    world = await a_world(tmp_path)
+    await world.onboard("acme")
+    first = await world.offboard("acme")
+    log = list(world.fleet.commits)
+    again = await world.offboard("acme")
+
+    assert (again.was_gone, again.placement) == (True, first.placement)
+    with pytest.raises(NotFoundError, match="there is no tenant nobody"):
+        await world.offboard("nobody")
+    assert world.fleet.commits == log
+
+
+@pytest.mark.parametrize("seed", range(5))
+async def test_who_was_never_registered_leaves_without_an_export(
+    tmp_path: Path, seed: int
+) -> None:
+    """However soon the cluster is done with it."""
+    world = await a_world(tmp_path, seed=seed)
+    world.cluster.busy = 0.9
+    request = Onboarding(tenant_id="acme", tier="advanced")
+    await onboard(world.control, request, wait=False)
+    done = await world.offboard("acme")
+
+    assert (done.export, done.placement, done.was_gone) == (None, None, False)
+    assert await reconcile(world.control) == ()
+
+
+async def test_an_onboarding_that_was_faster_is_let_go_as_any_other(tmp_path: Path) -> None:
+    """It registered the tenant after it was asked for, and before the mark was applied."""
+    world = await a_world(tmp_path)
+    await onboard(world.control, Onboarding(tenant_id="acme", tier="basic"), wait=False)
+    for _ in range(9):
+        await world.cluster.tick()
+
+    async def register() -> None:
+        outputs = world.cluster.outputs["pool-1"]
+        await world.control.registry.change(
+            world.control.id_of("acme"),
+            None,
+            tier="basic",
+            pool="pool-1",
+            queue_url=outputs.queue_url,
+            table_name=outputs.table_name,
+        )
+
+    sleep = world.control.sleep
+
+    async def once(seconds: float) -> None:
+        world.control.sleep = sleep
+        await register()
+        await sleep(seconds)
+
+    world.control.sleep = once
+    await world.offboard("acme")
+
+    placement = world.placement("acme")
+    assert placement is not None
+    assert placement.status == "offboarded"
+
+
+async def test_kept_data_stays_until_the_same_without_it(tmp_path: Path) -> None:
+    """The tenant is shut out, its letters stay on the queue; nothing else goes on with it."""
+    world = await a_world(tmp_path)
+    await world.onboard("acme")
+    await world.services.accept("acme", 4)
+    await world.services.bury("acme", dead_letters_of(world, "pool-1"))
+    kept = await world.offboard("acme", keep_data=True)
+
+    assert kept.placement is not None
+    assert kept.placement.status == "draining"
+    assert len(next(iter((await world.stored("acme")).values()))) == 4
+    assert len(next(iter((await world.queued("acme")).values()))) == 1
+    assert kinds(await reconcile(world.control)) == {"acme": "leaving"}
+    done = await world.offboard("acme")
+    assert done.export == kept.export
+    assert (await world.stored("acme"), await world.queued("acme")) == ({}, {})
+
+
+async def test_who_moves_does_not_leave(tmp_path: Path) -> None:
+    """Nor does what Flux was told to leave alone; by hand removed files are named."""
+    moving = Transition(Home("basic", "pool-1"), "copying")
+    mover = a_tenant("acme").but(home=Home("advanced", "pool-1"), transition=moving)
+    world = await a_world(tmp_path, mover)
+    with pytest.raises(RefusedError, match=r"acme is moving to advanced in pool-1: end that"):
+        await world.offboard("acme")
+    await world.onboard("globex")
+    await world.onboard("hooli")
+    world.cluster.frozen.add("globex")
+    with pytest.raises(RefusedError, match="flux resume helmrelease"):
+        await world.offboard("globex")
+    write(world, remove=("hooli",))
+    with pytest.raises(RefusedError, match=r"has no file in the fleet: .* put the file"):
+        await world.offboard("hooli")
+
+
+async def test_a_busy_neighbour_does_not_keep_a_tenant_here(tmp_path: Path) -> None:
+    """A pool's queue is never empty for long; a queue that is never empty is named."""
+    world = await a_world(tmp_path)
+    await world.onboard("acme")
+    await world.onboard("globex")
+    world.busy.add("globex")
+    await world.offboard("acme")
+    assert "tombstone" in world.watcher.steps
+
+    await world.onboard("initech", "premium")
+    assert world.control.timing.wait == 3_600
+    world.services.are_down = True
+    await world.services.accept("initech", 1)
+    with pytest.raises(UnfinishedError, match="1 messages that wait and 0 in flight"):
+        await world.offboard("initech")
+    assert await world.tenant("initech") is not None
+
+
+async def test_only_a_tenants_own_letters_are_shown_and_moved_back(tmp_path: Path) -> None:
+    """In a pool; on a queue of its own all are, also those that are nobody's."""
+    world = await a_world(tmp_path)
+    for name, tier in (("acme", "basic"), ("globex", "basic"), ("initech", "advanced")):
+        await world.onboard(name, tier)
+    pool, own = dead_letters_of(world, "pool-1"), dead_letters_of(world, "initech")
+    for name, url in (("acme", pool), ("acme", pool), ("globex", pool), ("initech", own)):
+        await world.services.bury(name, url)
+    await world.aws.others_sqs.send_message(QueueUrl=own, MessageBody="no JSON")
+
+    shown = await look(world.control, "acme", limit=10)
+    assert {one.tenant_id for one in shown} == {"acme"}
+    assert (len(shown), shown[0].body) == (2, None)
+    assert len(await look(world.control, "initech", limit=10, payloads=True)) == 2
+    first = str(shown[0].message_id)
+    assert (await redrive(world.control, "acme", only=[first])).forwarded == 1
+    done = await redrive(world.control, "acme")
+    assert (done.forwarded, done.kept) == (1, 1)
+    await world.settle()
+    assert set().union(*(await world.stored("acme")).values()) == world.services.accepted["acme"]
+    assert await world.stored("globex") == {}
+    with pytest.raises(NotFoundError, match="nobody is not registered"):
+        await look(world.control, "nobody", limit=1)
+
+
+async def test_nothing_differs_where_all_is_done(tmp_path: Path) -> None:
+    """Of each tier; and `--fix` does nothing."""
+    world = await a_world(tmp_path)
+    for tier in TIERS:
+        await world.onboard(f"{tier}-tenant", tier)
+
+    assert await reconcile(world.control) == ()
+    assert await reconcile(world.control, fix=True) == ()
+
+
+async def test_what_a_verb_left_undone_is_put_right(tmp_path: Path) -> None:
+    """Registering, and a status; and only with `--fix`."""
+    world = await a_world(tmp_path)
+    await onboard(world.control, Onboarding(tenant_id="acme", tier="basic"), wait=False)
+    for name in ("globex", "hooli"):
+        await world.onboard(name)
+    write(
+        world,
+        a_tenant("globex").but(is_suspended=True),
+        a_tenant("hooli").but(phase="offboarding", ring="r1"),
+    )
+    for _ in range(9):
+        await world.cluster.tick()
+    before = await reconcile(world.control)
+    assert kinds(before) == {"acme": "not-registered", "globex": "status", "hooli": "status"}
+    assert all(one.can_fix and not one.fixed for one in before)
+    after = await reconcile(world.control, fix=True)
+
+    assert all(one.fixed for one in after)
+    statuses = {name: world.placement(name) for name in ("acme", "globex", "hooli")}
+    assert {name: one and one.status for name, one in statuses.items()} == {
+        "acme": "active",
+        "globex": "suspended",
+        "hooli": "draining",
+    }
+    assert kinds(await reconcile(world.control, fix=True)) == {"hooli": "leaving"}
+
+
+async def test_what_needs_a_person_is_named_and_left(tmp_path: Path) -> None:
+    """Orphans, missing tables, places that differ, files that went, ids under tombstone."""
+    world = await a_world(tmp_path)
+    for name, tier in (
+        ("acme", "basic"),
+        ("globex", "advanced"),
+        ("hooli", "basic"),
+        ("gone", "basic"),
+        ("initech", "premium"),
+    ):
+        await world.onboard(name, tier)
+    await world.offboard("gone")
+    sqs, dynamodb = world.aws.others_sqs, world.aws.others_dynamodb
+    await sqs.create_queue(QueueName="dev-acme-messages")  # of a move that lost it: acme is basic
+    await sqs.create_queue(QueueName="dev-nobody-messages-dead-letters")
+    await sqs.create_queue(QueueName="dev-control-requests")
+    table = world.cluster.outputs["initech"].table_name
+    await dynamodb.update_table(TableName=table, DeletionProtectionEnabled=False)
+    await dynamodb.delete_table(TableName=table)
+    placement = world.placement("globex")
+    assert placement is not None
+    await world.control.registry.change(placement.tenant_id, placement, tier="premium", pool=None)
+    write(world, a_tenant("gone"), remove=("hooli",))
+    path = tenant_path("dev", "wayne")
+    world.fleet.head = Snapshot("d" * 40, {**world.fleet.head.files, path: b"{"})
+    world._seen = (-1, world._seen[1])
+    for _ in range(9):
+        await world.cluster.tick()
+    expected = {
+        "dev-acme-messages": "orphan",
+        "dev-nobody-messages-dead-letters": "orphan",
+        "dev-initech-messages": "missing",
+        "globex": "place",
+        "gone": "tombstone",
+        "hooli": "file-missing",
+        path: "unreadable",
+    }
+    found = await reconcile(world.control, fix=True)
+
+    assert kinds(found) == expected
+    assert not any(one.fixed for one in found)
+    assert world.placement("globex") != placement
+    placement = world.placement("gone")
+    assert placement is not None
+    assert placement.status == "offboarded"
+
+
+async def test_an_offboarding_goes_on_after_any_step(tmp_path: Path) -> None:
+    """Killed after each of them, at any of its calls: the same export, and nothing left."""
+    for dies_at in range(2, 90, 6):
+        world = await World(tmp_path / str(dies_at), a_pool(), seed=dies_at).begin()
+        await world.onboard("acme")
+        await world.services.accept("acme", 9)
+        await world.services.bury("acme", dead_letters_of(world, "pool-1"))
+        verb = offboard(world.control, Offboarding(tenant_id="acme"), world.place("acme"))
+        found = await world.run(verb, dies_at=dies_at)
+        done = await world.offboard("acme")
+        assert done.placement is not None
+        assert done.placement.status == "offboarded"
+        assert done.was_gone is (found is not None)
+        assert world.exported("acme") == world.services.accepted["acme"]
+        assert (await world.stored("acme"), await world.queued("acme")) == ({}, {})
