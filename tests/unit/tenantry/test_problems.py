@@ -16,10 +16,12 @@ from fakes.asgi import call
 from tenantry import errors, problems
 from tenantry.errors import TenantryError
 
+#: Those of the services: tenantctl's own are answers to nobody.
 LEAVES = [
     kind
     for _, kind in inspect.getmembers(errors, inspect.isclass)
-    if issubclass(kind, TenantryError) and not kind.__subclasses__()
+    if issubclass(kind, TenantryError)
+    and not any(each.__module__ == errors.__name__ for each in kind.__subclasses__())
 ]
 
 

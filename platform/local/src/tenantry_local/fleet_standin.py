@@ -110,7 +110,12 @@ class FleetStandin:
                 write_state(
                     self.state,
                     name,
-                    Applied(exists=True, instance=wanted, detail="services to start"),
+                    Applied(
+                        exists=True,
+                        instance=wanted,
+                        detail="services to start",
+                        outputs=self._outputs(name),
+                    ),
                 )
                 await self._make(wanted)
                 self._applied[name] = wanted
@@ -179,7 +184,6 @@ class FleetStandin:
         await self._tenants.drop(name)
 
     async def _say(self, instance: Instance) -> None:
-        resources = self._tenants.resources(instance.id)
         write_state(
             self.state,
             instance.id,
@@ -187,9 +191,13 @@ class FleetStandin:
                 exists=True,
                 instance=instance,
                 is_ready=True,
-                outputs=None if resources is None else Outputs(**asdict(resources)),
+                outputs=self._outputs(instance.id),
             ),
         )
+
+    def _outputs(self, name: str) -> Outputs | None:
+        resources = self._tenants.resources(name)
+        return None if resources is None else Outputs(**asdict(resources))
 
 
 def _services_of(homes: Iterable[Home]) -> tuple[str, ...]:

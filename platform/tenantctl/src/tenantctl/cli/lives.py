@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Annotated
 
 import typer
@@ -26,6 +27,10 @@ from tenantctl.verbs.move import Move, move
 from tenantctl.verbs.offboard import Offboarding, offboard
 from tenantctl.verbs.onboard import Onboarding, onboard
 from tenantctl.verbs.suspend import resume, suspend
+from tenantry.registry import JITTER, TTL_SECONDS, Placement
+
+#: How long a service may go on with the placement that it has, in seconds.
+_KNOWN_SECONDS = TTL_SECONDS * (1 + JITTER)
 
 
 @app.command("onboard")
@@ -170,13 +175,7 @@ def suspend_command(
     output: OutputOption = Output.TEXT,
 ) -> None:
     """Refuse a tenant's requests; what was accepted is stored."""
-
-    async def work(app: App, printer: Printer) -> None:
-        placement = await suspend(app.control, model.parse_id(tenant_id), request_id=request_id)
-        printer.result(placement)
-        printer.say(f"{tenant_id} is suspended: services know it within 36 s")
-
-    run_verb(context, output, work)
+    _change_status(suspend, tenant_id, request_id, context, output)
 
 
 @app.command("resume")
@@ -187,10 +186,26 @@ def resume_command(
     output: OutputOption = Output.TEXT,
 ) -> None:
     """Serve a suspended tenant again."""
+    _change_status(resume, tenant_id, request_id, context, output)
 
+
+def _change_status(
+    verb: Callable[..., Awaitable[Placement]],
+    tenant_id: str,
+    request_id: str | None,
+    context: str | None,
+    output: Output,
+) -> None:
     async def work(app: App, printer: Printer) -> None:
-        placement = await resume(app.control, model.parse_id(tenant_id), request_id=request_id)
+        name = model.parse_id(tenant_id)
+        before = await app.control.placement(name)
+        placement = await verb(app.control, name, request_id=request_id)
         printer.result(placement)
-        printer.say(f"{tenant_id} is active: services know it within 36 s")
+        if before == placement:
+            printer.say(f"{name} is {placement.status} already: nothing was changed")
+        else:
+            printer.say(
+                f"{name} is {placement.status}: services know it within {_KNOWN_SECONDS:.0f} s"
+            )
 
     run_verb(context, output, work)
