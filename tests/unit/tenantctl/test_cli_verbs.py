@@ -164,6 +164,26 @@ def test_a_dry_run_prints_the_diff(call: Call, world: World) -> None:
     assert "nothing to change" in call(*["onboard", "acme", "--tier", "basic", "--dry-run"]).stdout
 
 
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["suspend", "acme"], "+  annotations: {tenantry.dev/status: suspended}"),
+        (["move", "acme", "--tier", "premium"], "phase: provisioning"),
+        (["offboard", "acme"], "+      phase: offboarding"),
+        (["resume", "acme"], "nothing to commit"),
+    ],
+)
+def test_any_verb_shows_its_first_commit_and_does_nothing(
+    call: Call, world: World, arguments: list[str], line: str
+) -> None:
+    """Neither in Git nor in the registry, and also where there is nothing to commit."""
+    call(*["onboard", "acme", "--tier", "basic", "--wait"])
+    commits, placement = list(world.fleet.commits), world.placement("acme")
+    result = call(*arguments, "--dry-run")
+    assert (result.exit_code, line in result.stdout) == (0, True)
+    assert (list(world.fleet.commits), world.placement("acme")) == (commits, placement)
+
+
 def test_differences_end_with_a_status_of_their_own(call: Call) -> None:
     """Until `--fix` has put them right."""
     call(*["onboard", "acme", "--tier", "basic"])

@@ -89,6 +89,14 @@ def _parse(path: str, data: bytes) -> Instance:
     return parse(path, data)
 
 
+class ShownError(Exception):
+    """A dry run came to its commit, and shows it instead: `change` is None where there is none."""
+
+    def __init__(self, change: Change | None) -> None:
+        super().__init__("shown, and not done")
+        self.change = change
+
+
 class PullRequests(Protocol):
     """A Git server's pull requests."""
 
@@ -109,6 +117,7 @@ class Tenants:
     ) -> None:
         self._fleet = fleet
         self._pull_requests = pull_requests
+        self._only_shows = False
         self._environment = environment
         self._bounds = bounds
 
@@ -119,6 +128,10 @@ class Tenants:
             GitError: The fleet cannot be read.
         """
         return self._count(await self._fleet.snapshot())
+
+    def only_show(self) -> None:
+        """From now on a change commits nothing: it raises ShownError with what it would."""
+        self._only_shows = True
 
     async def change(
         self,
@@ -138,6 +151,7 @@ class Tenants:
         Raises:
             ControlError: Of `decide`, or of what the fleet would become.
             GitError: The fleet cannot be read or written.
+            ShownError: After `only_show`.
         """
         last: tuple[Snapshot, Census, Decision] | None = None
 
@@ -157,6 +171,8 @@ class Tenants:
 
         text = message(subject, verb=verb, tenant=tenant_id, request_id=request_id)
         pull_request = None
+        if self._only_shows:
+            raise ShownError(await self._fleet.change(edit, text, validate=validate, dry_run=True))
         if propose:
             pull_requests = self._require_pull_requests()
             branch = f"tenantctl/{self._environment}-{verb}-{tenant_id or 'all'}"

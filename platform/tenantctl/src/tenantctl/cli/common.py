@@ -17,6 +17,7 @@ from tenantctl.app import App, opened
 from tenantctl.contexts import load
 from tenantctl.errors import ControlError, InvalidError, NotFoundError
 from tenantctl.printing import Printer
+from tenantctl.tenants import ShownError
 
 _INTERRUPTED: Final = 130
 
@@ -46,25 +47,40 @@ OutputOption = Annotated[
     Output, typer.Option("--output", "-o", help="json: the result, and a line of JSON a step.")
 ]
 TenantArgument = Annotated[str, typer.Argument(metavar="ID", help="The tenant's id.")]
+DryRunOption = Annotated[
+    bool, typer.Option("--dry-run", help="Show the first commit as a diff, and do nothing.")
+]
 RequestOption = Annotated[
     str | None, typer.Option("--request-id", help="Put into the commits, to find them by.")
 ]
 
 
 def run_verb(
-    context: str | None, output: Output, work: Callable[[App, Printer], Awaitable[Any]]
+    context: str | None,
+    output: Output,
+    work: Callable[[App, Printer], Awaitable[Any]],
+    *,
+    dry_run: bool = False,
 ) -> None:
-    """Do one verb in one environment; errors are a line and a status."""
+    """Do one verb in one environment; errors are a line and a status.
+
+    A dry run ends at its first commit, and shows that: all before it only looks.
+    """
     printer = Printer(as_json=output is Output.JSON)
 
     async def work_on() -> Any:
         name, found = load(context)
         async with opened(name, found, printer) as opened_app:
+            if dry_run:
+                opened_app.control.tenants.only_show()
             return await work(opened_app, printer)
 
     code = 0
     try:
         asyncio.run(_until_signal(work_on()))
+    except ShownError as shown:
+        printer.result(shown.change)
+        printer.say(shown.change.diff if shown.change else "nothing to commit")
     except ControlError as error:
         code = error.exit_code
         printer.error(error, code)

@@ -11,6 +11,7 @@ from tenantctl import model
 from tenantctl.app import App
 from tenantctl.cli.common import (
     ContextOption,
+    DryRunOption,
     Output,
     OutputOption,
     RequestOption,
@@ -98,6 +99,7 @@ def offboard_command(
     export_to: Annotated[
         str | None, typer.Option(help="A folder or s3://bucket/prefix; the context's, if not set.")
     ] = None,
+    dry_run: DryRunOption = False,
     request_id: RequestOption = None,
     context: ContextOption = None,
     output: OutputOption = Output.TEXT,
@@ -128,7 +130,7 @@ def offboard_command(
             else f"{tenant_id} is gone"
         )
 
-    run_verb(context, output, work)
+    run_verb(context, output, work, dry_run=dry_run)
 
 
 @app.command("move")
@@ -139,6 +141,7 @@ def move_command(
     rollback: Annotated[
         bool, typer.Option("--rollback", help="Take back the move that is on its way.")
     ] = False,
+    dry_run: DryRunOption = False,
     request_id: RequestOption = None,
     context: ContextOption = None,
     output: OutputOption = Output.TEXT,
@@ -164,29 +167,31 @@ def move_command(
             f"{tenant_id} is now {home}" if done.changed else f"{tenant_id} is {home} already"
         )
 
-    run_verb(context, output, work)
+    run_verb(context, output, work, dry_run=dry_run)
 
 
 @app.command("suspend")
 def suspend_command(
     tenant_id: TenantArgument,
+    dry_run: DryRunOption = False,
     request_id: RequestOption = None,
     context: ContextOption = None,
     output: OutputOption = Output.TEXT,
 ) -> None:
     """Refuse a tenant's requests; what was accepted is stored."""
-    _change_status(suspend, tenant_id, request_id, context, output)
+    _change_status(suspend, tenant_id, request_id, context, output, dry_run=dry_run)
 
 
 @app.command("resume")
 def resume_command(
     tenant_id: TenantArgument,
+    dry_run: DryRunOption = False,
     request_id: RequestOption = None,
     context: ContextOption = None,
     output: OutputOption = Output.TEXT,
 ) -> None:
     """Serve a suspended tenant again."""
-    _change_status(resume, tenant_id, request_id, context, output)
+    _change_status(resume, tenant_id, request_id, context, output, dry_run=dry_run)
 
 
 def _change_status(
@@ -195,6 +200,8 @@ def _change_status(
     request_id: str | None,
     context: str | None,
     output: Output,
+    *,
+    dry_run: bool,
 ) -> None:
     async def work(app: App, printer: Printer) -> None:
         name = model.parse_id(tenant_id)
@@ -208,4 +215,4 @@ def _change_status(
                 f"{name} is {placement.status}: services know it within {_KNOWN_SECONDS:.0f} s"
             )
 
-    run_verb(context, output, work)
+    run_verb(context, output, work, dry_run=dry_run)
