@@ -19,8 +19,8 @@ from tenantctl.flux import FluxCluster, connected
 from tenantctl.model import Home, Instance
 from tenantctl.ports import Applied, Outputs
 
-ACME: Final = Instance(id="acme", home=Home("premium"), group="premium-1")
-OUTPUTS: Final = Outputs("https://sqs/acme", "https://sqs/acme-dead", "dev-acme-messages")
+ZENITH: Final = Instance(id="zenith", home=Home("premium"), group="premium-1")
+OUTPUTS: Final = Outputs("https://sqs/zenith", "https://sqs/zenith-dead", "dev-zenith-messages")
 READER: Final = "reader"
 
 
@@ -68,7 +68,7 @@ def release(instance: Instance, **spec: Any) -> dict[str, Any]:
     return found
 
 
-def terraform(name: str = "acme") -> dict[str, Any]:
+def terraform(name: str = "zenith") -> dict[str, Any]:
     return {
         "apiVersion": "infra.contrib.fluxcd.io/v1alpha2",
         "kind": "Terraform",
@@ -96,7 +96,7 @@ def there(cluster: Cluster) -> Cluster:
     """A cluster with the two namespaces and nothing in them."""
     for name in ("tenants", "tenant-infra"):
         cluster.namespace(name)
-    for thing in (release(ACME), terraform(), secret("acme-outputs")):
+    for thing in (release(ZENITH), terraform(), secret("zenith-outputs")):
         cluster.delete(thing)
     return cluster
 
@@ -111,18 +111,18 @@ async def test_what_is_ready_is_told_with_its_outputs(there: Cluster) -> None:
         "digest": digest,
         "firstDeployed": "2026-11-22T00:00:00Z",
         "lastDeployed": "2026-11-22T00:00:00Z",
-        "name": "acme",
-        "namespace": "acme",
+        "name": "zenith",
+        "namespace": "zenith",
         "ociDigest": digest,
         "status": "deployed",
         "version": 1,
     }
-    put(there, release(ACME), lastAttemptedGeneration="now", conditions=READY, history=[history])
+    put(there, release(ZENITH), lastAttemptedGeneration="now", conditions=READY, history=[history])
     put(there, terraform(), conditions=READY)
     there.apply(
         [
             secret(
-                "acme-outputs",
+                "zenith-outputs",
                 queue_url=OUTPUTS.queue_url,
                 dead_letter_queue_url=OUTPUTS.dead_letter_queue_url,
                 table_name=OUTPUTS.table_name,
@@ -131,27 +131,27 @@ async def test_what_is_ready_is_told_with_its_outputs(there: Cluster) -> None:
         dry_run=False,
     )
     async with asked(there) as flux:
-        assert await flux.applied("acme") == Applied(
+        assert await flux.applied("zenith") == Applied(
             exists=True,
-            instance=ACME,
+            instance=ZENITH,
             is_ready=True,
             chart=f"1.4.0@{digest}",
             outputs=OUTPUTS,
         )
-        assert (await flux.instances())["acme"].is_ready
-        assert await flux.remains("acme") == (
-            "HelmRelease tenants/acme",
-            "Terraform tenant-infra/acme",
-            "Secret tenant-infra/acme-outputs",
+        assert (await flux.instances())["zenith"].is_ready
+        assert await flux.remains("zenith") == (
+            "HelmRelease tenants/zenith",
+            "Terraform tenant-infra/zenith",
+            "Secret tenant-infra/zenith-outputs",
         )
 
 
 async def test_a_commit_that_helm_has_not_taken_up_is_not_in_force(there: Cluster) -> None:
     """However ready the release is that was there before."""
-    put(there, release(ACME), lastAttemptedGeneration="now", conditions=READY)
-    there.apply([release(ACME.but(is_suspended=True, ring="r1"))], dry_run=False)
+    put(there, release(ZENITH), lastAttemptedGeneration="now", conditions=READY)
+    there.apply([release(ZENITH.but(is_suspended=True, ring="r1"))], dry_run=False)
     async with asked(there) as flux:
-        found = await flux.applied("acme")
+        found = await flux.applied("zenith")
     assert found.exists
     assert found.instance is None
     assert not found.is_ready
@@ -160,7 +160,7 @@ async def test_a_commit_that_helm_has_not_taken_up_is_not_in_force(there: Cluste
 
 async def test_a_plan_that_is_refused_is_told_in_its_own_words(there: Cluster) -> None:
     """And that nothing more happens by itself."""
-    put(there, release(ACME), lastAttemptedGeneration="now", conditions=READY)
+    put(there, release(ZENITH), lastAttemptedGeneration="now", conditions=READY)
     why = "the table is protected"
     put(
         there,
@@ -168,16 +168,16 @@ async def test_a_plan_that_is_refused_is_told_in_its_own_words(there: Cluster) -
         conditions=[condition("Ready", "False", "TFExecPlanFailed", why)],
     )
     async with asked(there) as flux:
-        found = await flux.applied("acme")
+        found = await flux.applied("zenith")
     assert (found.is_ready, found.has_failed) == (False, True)
     assert found.detail == f"its Terraform: {why}"
 
 
 async def test_a_release_that_was_told_to_stand_still_is_told(there: Cluster) -> None:
     """It would be waited for in vain."""
-    put(there, release(ACME, suspend=True), lastAttemptedGeneration="now", conditions=READY)
+    put(there, release(ZENITH, suspend=True), lastAttemptedGeneration="now", conditions=READY)
     async with asked(there) as flux:
-        assert (await flux.applied("acme")).is_suspended
+        assert (await flux.applied("zenith")).is_suspended
 
 
 async def test_nobody_is_told_as_nobody(there: Cluster) -> None:
@@ -197,23 +197,23 @@ async def test_an_empty_state_is_swept_and_one_that_names_something_is_not(
     there: Cluster, resources: tuple[str, ...]
 ) -> None:
     """The tofu-controller leaves it, and the lock's Lease, when the object is gone."""
-    kept = secret("tfstate-default-acme")
+    kept = secret("tfstate-default-zenith")
     kept["data"] = {"tfstate": base64.b64encode(bytes.fromhex(state(*resources))).decode()}
     lease = {
         "apiVersion": "coordination.k8s.io/v1",
         "kind": "Lease",
-        "metadata": {"name": "lock-tfstate-default-acme", "namespace": "tenant-infra"},
+        "metadata": {"name": "lock-tfstate-default-zenith", "namespace": "tenant-infra"},
         "spec": {},
     }
     for thing in (kept, lease):
         assert there.apply([thing], dry_run=False).ok
     put(there, terraform(), conditions=READY)
     async with asked(there) as flux:
-        await flux.sweep("acme")
+        await flux.sweep("zenith")
         assert there.request("GET", there.path(kept)).ok
         assert there.delete(terraform()).ok
-        await flux.sweep("acme")
-        await flux.sweep("acme")
+        await flux.sweep("zenith")
+        await flux.sweep("zenith")
     found = [there.request("GET", there.path(thing)).code for thing in (kept, lease)]
     assert found == ([200, 200] if resources else [404, 404])
     for thing in (kept, lease):
@@ -242,7 +242,7 @@ async def test_who_may_not_read_is_told_what(there: Cluster) -> None:
     """A refusal is no tenant that is gone."""
     async with connected(there.kubeconfig(READER), None) as flux:
         with pytest.raises(UnavailableError, match="does not let us read helmreleases tenants"):
-            await flux.applied("acme")
+            await flux.applied("zenith")
 
 
 async def test_a_kubeconfig_that_is_none_is_named(there: Cluster) -> None:
