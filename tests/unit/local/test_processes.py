@@ -193,6 +193,12 @@ time.sleep(60)
     wait_for(lambda: not any(is_running(pid) for pid in children))
 
 
+def test_no_port_is_given_twice() -> None:
+    """Two services of a laptop with many once got one port, and the second could not listen."""
+    ports = [free_port() for _ in range(1_000)]
+    assert len(set(ports)) == len(ports)
+
+
 def test_a_free_port_is_free() -> None:
     """It can be listened on, and is outside the range of outgoing connections."""
     port = free_port()

@@ -163,14 +163,21 @@ def _failure(process: Process, what: str) -> str:
     return f"{process.name} {what}; {process.log.name} ends with\n{tail}"
 
 
+#: Handed out by this process: who got one may not listen on it yet. Forgotten when all were.
+_given: set[int] = set()
+
+
 def free_port() -> int:
-    """A port on which nothing listens now.
+    """A port on which nothing listens now, and that nobody else got here.
 
     Raises:
         LaptopError: None was found.
     """
+    if len(_given) > len(_PORTS) // 2:
+        _given.clear()
     for port in random.sample(_PORTS, _PORT_TRIES):
-        if is_free(port):
+        if port not in _given and is_free(port):
+            _given.add(port)
             return port
     msg = f"no free port between {_PORTS.start} and {_PORTS.stop}"
     raise LaptopError(msg)
