@@ -20,10 +20,10 @@ format: dev ## Format, and fix what ruff can fix | Python 3.11+ | 1 s
 	@.venv/bin/ruff check --quiet --fix-only .
 	@.venv/bin/ruff format .
 
-test: dev engine ## Tests with coverage; ARGS='-k name' for some of them | Python 3.11+ | 6 min
+test: dev engine ## Tests with coverage; ARGS='-k name' for some of them | Python 3.11+ | 9 min
 	@scripts/test.sh $(ARGS)
 
-test-faults: dev engine ## Many kills, interruptions, faults between the services and AWS | Python 3.11+ | 6 min
+test-faults: dev engine ## Many kills, interruptions, faults, moves under traffic | Python 3.11+ | 13 min
 	@scripts/test-faults.sh $(ARGS)
 
 test-terraform: dev engine ## Roles and module applied on a local engine, by their own policies | Terraform 1.11+; Go | 5 min

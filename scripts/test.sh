@@ -13,19 +13,16 @@ rm -rf "$data"
 mkdir -p "$data"
 export COVERAGE_FILE="$data/data"
 status=0
-platform=tests/platform
+without=
 command -v terraform >/dev/null || {
   echo "make test: terraform is not on the PATH, so tests/platform is left out" >&2
-  platform=
+  without="--ignore tests/platform"
 }
-# Two at a time, but for those that start services, which measure and would measure each other, and
-# those that share what terraform renders.
-.venv/bin/coverage run -m pytest -m "$here" --numprocesses 2 \
-  --ignore tests/integration --ignore tests/platform tests || status=$?
-[ "$status" -ne 0 ] ||
-  # shellcheck disable=SC2086 # a word, or none
-  .venv/bin/coverage run -m pytest -m "$here" \
-    $platform tests/integration || status=$?
+# Two at a time, but for those that start services, which measure and would measure each other.
+# shellcheck disable=SC2086 # two words, or none
+.venv/bin/coverage run -m pytest -m "$here" --numprocesses 2 --ignore tests/integration \
+  $without tests || status=$?
+[ "$status" -ne 0 ] || .venv/bin/coverage run -m pytest -m "$here" tests/integration || status=$?
 .venv/bin/coverage combine --quiet
 .venv/bin/coverage html --quiet --fail-under=0 --directory "$data/html"
 [ "$status" -eq 0 ] || exit "$status"
