@@ -10,7 +10,7 @@ python := .venv/bin/python
 
 help: ## This list | - | -
 	@awk -F' *## *|[:|] *' '/^[a-z-]+:.*##/ {n = split($$0, part, / *(##|\|) */); \
-	  printf "  %-13s %-66s %-22s %s\n", $$1, part[2], part[3], part[4]}' $(MAKEFILE_LIST)
+	  printf "  %-15s %-66s %-22s %s\n", $$1, part[2], part[3], part[4]}' $(MAKEFILE_LIST)
 	@echo "The first run installs what they need into .venv and .venv-engine: about a minute."
 
 check: dev ## Format, lint, types, imports, YAML, requirements, hygiene | Python 3.11+ | 10 s
