@@ -14,6 +14,7 @@ from tenantctl.files import MAX_LINES, render, tenant_path
 from tenantctl.model import Home, Instance, Transition
 from tenantctl.verbs.move import Move, move
 from tenantctl.verbs.onboard import Onboarding, onboard
+from tenantctl.verbs.placements import set_status
 from tenantctl.verbs.suspend import resume, suspend
 from tenantctl.view import everybody, rooms, standing
 
@@ -207,6 +208,17 @@ async def test_what_flux_leaves_alone_is_not_waited_for(tmp_path: Path) -> None:
     with pytest.raises(RefusedError, match="flux resume helmrelease"):
         await world.onboard("acme")
     assert (await standing(world.control, "acme")).waiting_for.startswith("its release to be")
+
+
+async def test_a_late_resume_does_not_let_in_who_is_leaving(tmp_path: Path) -> None:
+    """An offboard that came between its commit and its write once was overwritten."""
+    world = await a_world(tmp_path)
+    await world.onboard("acme")
+    leaving = await set_status(world.control, "acme", "draining")
+    for status in ("active", "suspended"):
+        with pytest.raises(RefusedError, match="acme is draining"):
+            await set_status(world.control, "acme", status)
+    assert world.placement("acme") == leaving
 
 
 async def test_a_suspended_tenant_is_shut_out_by_git_and_registry(tmp_path: Path) -> None:

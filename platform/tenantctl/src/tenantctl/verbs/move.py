@@ -82,7 +82,7 @@ async def move(control: Control, request: Move) -> Moved:
         instance = await _advance(control, instance, phase, request.request_id)
         control.observer.step(phase)
     await control.until_applied(instance)
-    if changed and not instance.home.is_dedicated:
+    if not instance.home.is_dedicated:
         await control.cluster.sweep(instance.id)
     return Moved(
         instance=instance, placement=await control.placement(instance.id), changed=changed

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tenantctl.control import Control
-from tenantctl.errors import NotFoundError
+from tenantctl.errors import NotFoundError, RefusedError
 from tenantctl.model import Instance
 from tenantry.registry import TIER_RATES, Placement, Status
 
@@ -46,7 +46,7 @@ async def set_status(control: Control, tenant_id: str, status: Status) -> Placem
 
     Raises:
         NotFoundError: The tenant is not registered.
-        RefusedError: Somebody else wrote the placement meanwhile.
+        RefusedError: Somebody else wrote the placement meanwhile, or the tenant is leaving.
     """
     placement = await control.placement(tenant_id)
     if placement is None or placement.status == "offboarded":
@@ -55,4 +55,10 @@ async def set_status(control: Control, tenant_id: str, status: Status) -> Placem
         )
     if placement.status == status:
         return placement
+    if status != "draining" and placement.status not in {"active", "suspended"}:
+        # Whoever leaves or moves is let in again by the verb that shut it out, and by no other.
+        raise RefusedError(
+            f"{tenant_id} is {placement.status}, and cannot be made {status} meanwhile: "
+            f"`tenantctl status {tenant_id}`"
+        )
     return await control.registry.change(placement.tenant_id, placement, status=status)
