@@ -389,8 +389,16 @@ async def _keep_unsealed(control: Control, instance: Instance) -> None:
     assert instance.transition is not None  # noqa: S101 - it is moving
     if instance.home.is_dedicated or not instance.transition.origin.is_dedicated:
         return
-    table = names.table_name(control.environment, instance.id)
+    environment = control.environment
+    table = names.table_name(environment, instance.id)
     try:
+        for name in (
+            names.queue_name(environment, instance.id),
+            names.dead_letter_queue_name(environment, instance.id),
+        ):
+            url = await control.queues.url(name)
+            if url is not None and (await control.queues.depth(url)).total:
+                return  # something came since: it stays sealed, and the plan is refused
         if await control.tables.is_empty(table):
             await control.tables.protect(table, on=False)
     except ResourceMissingError:
