@@ -126,6 +126,8 @@ CASES: Final = _cases()
 def guard(cluster: Cluster) -> Generator[None]:
     """The policies in force, with the instances that stand, while this lasts."""
     instances = {name: found for name, found in world().items() if name != "new"}
+    # One that no tenant has, and that a tenant's id could name.
+    cluster.namespace("elsewhere")
     first = {(case.policy, case.rule): case for case in reversed(CASES)}.values()
     with standing(cluster, values(INSTANCES["premium"]), instances, list(first)):
         yield
