@@ -34,6 +34,7 @@ SHELLS: Final = frozenset({"sh", "bash", "/bin/sh", "/bin/bash", "-c"})
 @pytest.fixture(autouse=True)
 def _can_build() -> None:
     if kubectl() is None:
+        # On a person's machine only: in CI a skip is a failure.
         pytest.skip("there is no kubectl: `make test-cluster` builds it")
 
 

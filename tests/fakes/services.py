@@ -133,7 +133,7 @@ class Services:
         if placement is None:
             return
         if placement.status == "offboarded":
-            pass  # counted, and deleted
+            pass  # deleted below, and stored nowhere: as the consumer does
         elif _is_at(placement, held):
             if not await self._store(placement, message):
                 return

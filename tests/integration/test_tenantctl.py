@@ -281,7 +281,7 @@ async def until_answered(ledger: Ledger, status: int, *, seconds: float) -> None
     async with aiohttp.ClientSession() as session:
         while await ledger.send(session) != status:
             assert time.monotonic() < deadline, (ledger.tenant, status, ledger.answers)
-            await asyncio.sleep(0.5)
+            await asyncio.sleep(0.5)  # between two sends: the deadline above ends the wait
 
 
 def exported(caller: Caller, name: str) -> set[str]:

@@ -15,9 +15,10 @@ from support.fleets import a_pool, as_files
 from tenantctl.check import Bounds
 from tenantctl.errors import InvalidError, NotFoundError, RefusedError, UnfinishedError
 from tenantctl.model import TRANSITION_PHASES, Home
+from tenantctl.tenants import Decision
 from tenantctl.verbs.move import Move, move
 from tenantctl.verbs.reconcile import reconcile
-from tenantry.registry import Place
+from tenantry.registry import Place, Tier
 
 HOMES = (
     Home("basic", "pool-1"),
@@ -157,6 +158,36 @@ async def test_a_move_at_its_end_is_not_taken_back(tmp_path: Path) -> None:
     await kill_after(world, "draining", Move(tenant_id="acme"))
     with pytest.raises(RefusedError, match="the old place is being removed: let it end"):
         await move(world.control, back)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "tier", "words"),
+    [
+        ({"producer": {"cpu": 500}}, "advanced", "overrides of its producer"),
+        ({"consumer": {"cpu": 500}, "producer": {}}, "basic", "its consumer and its producer"),
+        ({"consumer": {"cpu": 500}}, "advanced", None),
+    ],
+)
+async def test_overrides_that_the_target_has_no_service_for_are_refused_at_the_start(
+    tmp_path: Path, overrides: dict[str, Any], tier: Tier, words: str | None
+) -> None:
+    """At the last phase the chart would refuse them, when nothing leads back."""
+    world = await a_world(tmp_path, Home("premium"))
+    there = await world.tenant("acme")
+    assert there is not None
+    changed = there.but(more={"overrides": overrides})
+    await world.control.tenants.change(
+        lambda _: Decision(write=(changed,)), verb="test", subject="Override"
+    )
+    request = Move(tenant_id="acme", tier=tier, pool="pool-1")
+    if words is None:
+        moved = await world.run(move(world.control, request))
+        assert moved is not None
+        assert moved.instance.more == {"overrides": overrides}
+        return
+    with pytest.raises(RefusedError, match=words):
+        await move(world.control, request)
+    assert await world.tenant("acme") == changed
 
 
 async def test_what_cannot_move_is_refused_and_left(tmp_path: Path) -> None:

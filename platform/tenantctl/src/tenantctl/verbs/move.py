@@ -135,6 +135,7 @@ async def _begin(control: Control, request: Move) -> tuple[Instance, bool]:
 
 def _set_out(control: Control, census: Census, there: Instance, target: Home) -> Decision:
     """The first commit of a move; a pool that is not there yet is opened."""
+    _refuse_lost_overrides(there, target)
     pools = _opened(census, target)
     if target.pool is not None and not pools:
         require_room(census, target.pool, target.tier, control.bounds)
@@ -143,6 +144,16 @@ def _set_out(control: Control, census: Census, there: Instance, target: Home) ->
         group = group or choose_group(census, control.bounds)
     moving = there.but(home=target, group=group, transition=Transition(there.home, "provisioning"))
     return Decision(write=(*pools, moving))
+
+
+def _refuse_lost_overrides(there: Instance, target: Home) -> None:
+    """Refuse what the chart would refuse at the end, when there is no way back."""
+    own = {"premium": {"producer", "consumer"}, "advanced": {"consumer"}, "basic": set[str]()}
+    if lost := set(there.more.get("overrides", ())) - own[target.tier]:
+        raise RefusedError(
+            f"{there.id} has overrides of its {' and its '.join(sorted(lost))}, which it has not "
+            f"as {target}: take them out of its file first"
+        )
 
 
 def _target(control: Control, census: Census, there: Instance, request: Move) -> Home:
