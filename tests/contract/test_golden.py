@@ -26,7 +26,7 @@ from tenantry.contract import (
     idempotent_message_id,
     partition,
 )
-from tenantry.registry import Place, Placement
+from tenantry.registry import Left, Place, Placement
 from tenantry.tenant_id import TenantId
 
 FOLDER = "tests/contract/golden"
@@ -103,6 +103,18 @@ PLACEMENTS: dict[str, Placement] = {
             "https://sqs.eu-central-1.amazonaws.com/000000000000/dev-pool-1-messages",
             "dev-pool-1-messages",
         ),
+    ),
+    "left-a-pool": Placement(
+        tenant_id=TenantId("initech"),
+        tier="advanced",
+        pool="pool-1",
+        queue_url="https://sqs.eu-central-1.amazonaws.com/000000000000/dev-initech-messages",
+        table_name="dev-initech-messages",
+        rate=200,
+        generation=4,
+        changed_at=1_763_900_000,
+        registered_at=1_763_800_000,
+        left=(Left("pool-1", 1_763_900_000),),
     ),
 }
 

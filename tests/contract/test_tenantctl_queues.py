@@ -14,10 +14,11 @@ from botocore.exceptions import ClientError
 from contract.engines import sqs_client
 from contract.queues import EngineQueues, Sent
 from contract.queues import Queues as Account
+from fakes.clock import Clock
 from fakes.dying import KilledError, Watched
 from fakes.registry import MemoryRegistry, a_placement
 from tenantctl.awsfailures import ResourceMissingError
-from tenantctl.errors import UnavailableError
+from tenantctl.errors import UnavailableError, UnfinishedError
 from tenantctl.queues import (
     DROP,
     Depth,
@@ -378,6 +379,68 @@ async def test_a_forward_that_is_killed_anywhere_loses_nothing(
 
     assert deaths.count(True) >= 14  # two hands of three calls, and what ends a run
     assert deaths.count(False) > 0  # and beyond the last call nothing died
+
+
+async def test_what_is_held_stays_hidden_for_as_long_as_it_is_looked_at(
+    queues: EngineQueues, client: Any
+) -> None:
+    """Beyond the first hold letters came back, were taken for all there was, and the rest lost."""
+    url = await queues.make()
+    await queues.send(url, *(Sent(envelope(n)) for n in range(23)))
+    clock = Clock()
+
+    async def slow(call: Any, **request: Any) -> Any:
+        clock.advance(20)
+        return await call(**request)
+
+    watched = Watched(client, spoils={"receive_message": slow})
+    ours = our(watched, hold_seconds=30, clock=clock)
+    async with aclosing(ours.letters(url, whole=True)) as letters:
+        assert len([letter async for letter in letters]) == 23
+    assert watched.calls["change_message_visibility_batch"] > 3
+    assert await queues.depth(url) == (23, 0)
+
+
+async def test_a_part_of_a_queue_is_not_taken_for_the_whole(
+    queues: EngineQueues, client: Any
+) -> None:
+    """What somebody else holds is named, and what was seen is given back."""
+    url = await queues.make()
+    await queues.send(url, *(Sent(envelope(n)) for n in range(15)))
+    await client.receive_message(QueueUrl=url, MaxNumberOfMessages=10, VisibilityTimeout=600)
+    clock = Clock()
+
+    async def sleep(seconds: float) -> None:
+        clock.advance(seconds)
+
+    ours = our(client, clock=clock, sleep=sleep)
+    assert len(await ours.look(url, 100)) == 5
+    with pytest.raises(UnfinishedError, match="holds 15 messages, and 5 of them can be received"):
+        async with aclosing(ours.letters(url, whole=True)) as letters:
+            assert [letter async for letter in letters] == []
+    assert await queues.depth(url) == (5, 10)
+
+
+async def test_counts_that_lag_are_waited_for(queues: EngineQueues, client: Any) -> None:
+    """SQS says a minute late what is visible."""
+    url = await queues.make()
+    await queues.send(url, Sent(envelope(1)))
+    late = iter([1, 1, 0])
+    clock = Clock()
+
+    async def sleep(seconds: float) -> None:
+        clock.advance(seconds)
+
+    async def attributes(call: Any, **request: Any) -> Any:
+        answer = await call(**request)
+        answer["Attributes"]["ApproximateNumberOfMessages"] = str(next(late))
+        return answer
+
+    watched = Watched(client, spoils={"get_queue_attributes": attributes})
+    ours = our(watched, clock=clock, sleep=sleep)
+    async with aclosing(ours.letters(url, whole=True)) as letters:
+        assert len([letter async for letter in letters]) == 1
+    assert next(late, None) is None
 
 
 # Dead letters

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -15,8 +15,9 @@ from contract.tables import STORED_AT, EngineTables, a_row, engine_tables
 from fakes.dying import KilledError, Watched
 from tenantctl.awsfailures import ResourceMissingError
 from tenantctl.errors import UnavailableError
+from tenantctl.items import sort_key, to_json
 from tenantctl.tables import Compared, Copied, Deleted, Item, Tables
-from tenantry.contract import partition
+from tenantry.contract import idempotent_message_id, partition
 
 LATER = "2026-01-02T03:04:07.000001Z"
 FAST = 1_000_000.0
@@ -59,6 +60,12 @@ def in_shards(count: int, shards: int) -> list[Item]:
         to_item(Row(partition("acme", row.message.message_id, shards), row.message), STORED_AT)
         for row in rows
     ]
+
+
+async def lines(items: Iterable[Item]) -> AsyncIterator[bytes]:
+    """These as an export has them."""
+    for item in items:
+        yield to_json(item)
 
 
 async def put(made: EngineTables, table: str, items: Sequence[Item]) -> None:
@@ -126,7 +133,8 @@ async def test_a_table_that_is_not_there_is_named(made: EngineTables) -> None:
         ours.count_and_digest("none", "acme", 1),
         ours.is_empty("none"),
         ours.copy(old, "none", "acme", 1, rate=FAST),
-        ours.delete_partition("none", "acme", 1, rate=FAST),
+        ours.delete_exported("none", "acme", 1, lines([]), rate=FAST),
+        ours.count_unexported("none", "acme", 1, lines([])),
         ours.protect("none", on=True),
     ):
         with pytest.raises(ResourceMissingError, match="table none is not there"):
@@ -327,17 +335,34 @@ async def test_who_may_not_insert_is_told_what_is_missing(made: EngineTables) ->
 # Deleting
 
 
-async def test_one_tenant_alone_is_deleted(made: EngineTables) -> None:
+async def test_what_was_exported_is_deleted(made: EngineTables) -> None:
     """All its shards, and nothing of its neighbours."""
     table = await made.make()
-    await put(made, table, in_shards(40, 3))
+    items = in_shards(40, 3)
+    await put(made, table, items)
     other = [an_item(n, partition="acme-2") for n in range(3)]
     await put(made, table, other)
-    done = await our(made.client).delete_partition(table, "acme", 3, rate=FAST)
+    exported = lines(sorted(items, key=sort_key))
+    done = await our(made.client).delete_exported(table, "acme", 3, exported, rate=FAST)
 
     assert done == Deleted(deleted=40)
     assert await held(made.client, table, shards=3) == []
     assert other == await held(made.client, table, "acme-2")
+
+
+async def test_what_came_after_the_export_or_differs_from_it_stays(made: EngineTables) -> None:
+    """It was deleted with the rest, exported or not."""
+    table = await made.make()
+    await put(made, table, [an_item(n) for n in (0, 2, 3, 4, 5)])
+    exported = [an_item(n) for n in (1, 2, 4, 6)] + [an_item(5, '{"a":2}')]
+    exported.sort(key=sort_key)
+    ours = our(made.client)
+
+    assert await ours.count_unexported(table, "acme", 1, lines(exported)) == 3
+    done = await ours.delete_exported(table, "acme", 1, lines(exported), rate=FAST)
+    assert done == Deleted(deleted=2, missing=2, conflicts=1)
+    assert [an_item(n) for n in (0, 3, 5)] == await held(made.client, table)
+    assert await ours.count_unexported(table, "acme", 1, lines(exported)) == 3
 
 
 async def test_only_what_the_new_table_holds_is_deleted_from_the_old(made: EngineTables) -> None:
@@ -354,6 +379,25 @@ async def test_only_what_the_new_table_holds_is_deleted_from_the_old(made: Engin
     assert there == await held(made.client, new)
 
 
+@pytest.mark.parametrize("is_first_old", [True, False])
+async def test_of_a_key_that_was_used_twice_the_first_stays(
+    made: EngineTables, is_first_old: bool
+) -> None:
+    """A message of the same key on either side of a move's switch stopped it, and its way back."""
+    old, new = await two(made)
+    key = idempotent_message_id("acme", "k")
+    first: Item = {**an_item(1, '{"a":1}'), "message_id": {"S": key}}
+    second: Item = {**an_item(2, '{"a":2}', stored_at=LATER), "message_id": {"S": key}}
+    await put(made, old, [first if is_first_old else second])
+    await put(made, new, [second if is_first_old else first])
+    ours = our(made.client)
+
+    assert await ours.copy(old, new, "acme", 1, rate=FAST) == Copied(read=1, settled=1)
+    assert [first] == await held(made.client, new)
+    assert await ours.delete_verified(old, new, "acme", 1, rate=FAST) == Deleted(deleted=1)
+    assert await held(made.client, old) == []
+
+
 async def test_an_item_that_was_written_anew_meanwhile_stays(made: EngineTables) -> None:
     """What was read is deleted, and not what lies there now."""
     table = await made.make()
@@ -366,7 +410,9 @@ async def test_an_item_that_was_written_anew_meanwhile_stays(made: EngineTables)
         return answer
 
     watched = Watched(made.client, spoils={"query": query})
-    assert await our(watched).delete_partition(table, "acme", 1, rate=FAST) == Deleted(1)
+    exported = lines([an_item(1), an_item(2)])
+    done = await our(watched).delete_exported(table, "acme", 1, exported, rate=FAST)
+    assert done == Deleted(1)
     assert [anew] == await held(made.client, table)
 
 

@@ -286,7 +286,7 @@ async def until_answered(ledger: Ledger, status: int, *, seconds: float) -> None
 
 def exported(caller: Caller, name: str) -> set[str]:
     """Ids of an export, which its manifest counts."""
-    folder = caller.exports / "exports" / name
+    (folder,) = (caller.exports / "exports" / name).iterdir()  # of its one life
     found = {
         file: [json.loads(line) for line in (folder / file).read_text().splitlines()]
         for file in ("items.jsonl", "dead-letters.jsonl")

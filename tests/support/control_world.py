@@ -141,14 +141,14 @@ class World:
         self._seen: tuple[int, Census] = (-1, Census("", {}, {}, {}))
         #: Tenants that go on sending while verbs wait.
         self.busy: set[str] = set()
-        #: How many lives a tenant had that ended.
-        self.left: dict[str, int] = {}
+        #: Instances whose consumers do nothing, and until when.
+        self.behind: dict[str, float] = {}
         self.control = Control(
             environment=ENVIRONMENT,
             tenants=Tenants(self._watched, ENVIRONMENT, self.bounds),  # type: ignore[arg-type]
             registry=Placements(self.aws.dynamodb, REGISTRY, clock=self.clock),
             cluster=self.cluster,
-            queues=Queues(self.aws.sqs, wait_seconds=0, sleep=self.sleep),
+            queues=Queues(self.aws.sqs, wait_seconds=0, sleep=self.sleep, clock=self.clock),
             tables=Tables(self.aws.dynamodb, clock=self.clock, sleep=self.sleep),
             inventory=Inventory(self.aws.sqs, self.aws.dynamodb),
             bounds=self.bounds,
@@ -184,13 +184,18 @@ class World:
     async def settle(self) -> None:
         """Nobody sends any more, and what is on queues is consumed."""
         self.busy.clear()
+        self.behind.clear()
         for _ in range(12):
             self.clock.advance(25)
             await self.cluster.tick()
             await self.services.work(self._consumed(), eager=True)
 
     def _consumed(self) -> list[str]:
-        return [outputs.queue_url for outputs in self.cluster.outputs.values()]
+        return [
+            outputs.queue_url
+            for owner, outputs in self.cluster.outputs.items()
+            if self.behind.get(owner, 0) <= self.clock()
+        ]
 
     # Verbs
 
@@ -219,8 +224,8 @@ class World:
         )
 
     def place(self, tenant_id: str) -> Folder:
-        """Where the export of a tenant's present life goes."""
-        return Folder(self.exports / f"{tenant_id}-{self.left.get(tenant_id, 0)}")
+        """Where a tenant is exported to."""
+        return Folder(self.exports / tenant_id)
 
     # What is the case
 
@@ -285,7 +290,8 @@ class World:
 
     def exported(self, tenant_id: str) -> set[str]:
         """Ids in the export of a tenant's present life."""
-        folder = self.exports / f"{tenant_id}-{self.left.get(tenant_id, 0)}"
+        # Named by when a life began, the last one is the present one's.
+        folder = max(self.exports.glob(f"{tenant_id}/*"), default=self.exports)
         return {
             json.loads(line)["message_id"]
             for name in ("items.jsonl", "dead-letters.jsonl")

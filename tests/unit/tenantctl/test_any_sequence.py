@@ -22,7 +22,8 @@ from tenantctl.errors import ControlError, GitError, UnavailableError, Unfinishe
 from tenantctl.fleet import Fleet
 from tenantctl.model import Home
 from tenantctl.remote import Remote
-from tenantctl.verbs.move import Move, move
+from tenantctl.verbs.beginning import Move
+from tenantctl.verbs.move import move
 from tenantctl.verbs.onboard import Onboarding, onboard
 from tenantctl.verbs.reconcile import reconcile
 from tenantctl.verbs.suspend import resume, suspend
@@ -146,6 +147,11 @@ class AnySequence(RuleBasedStateMachine):
         }
         self.do(verbs[verb], dies_at)
 
+    @rule(pool=st.sampled_from(["pool-1", "pool-2"]), seconds=st.sampled_from([30, 120, 600]))
+    def fall_behind(self, pool: str, seconds: int) -> None:
+        """A pool's consumers do nothing for a while."""
+        self.here.behind[pool] = self.here.clock() + seconds
+
     @rule(what=st.sampled_from(["send", "send", "bury", "wait", "forget"]), tenant=TENANTS)
     def meanwhile(self, what: str, tenant: str) -> None:
         """Nobody calls tenantctl."""
@@ -237,7 +243,6 @@ class AnySequence(RuleBasedStateMachine):
         assert await world.stored(tenant) == {}
         if accepted := world.services.accepted.pop(tenant, set()):
             assert accepted <= world.exported(tenant), "not exported"
-            world.left[tenant] = world.left.get(tenant, 0) + 1
 
     async def _account(self, tenant: str) -> None:
         """Registry and Git agree; every message is in one place, and in the right one."""

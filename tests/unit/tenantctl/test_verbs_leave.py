@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
+import asyncio
+import math
+from collections.abc import AsyncGenerator
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from support.control_world import World, dead_letters_of
+from consumer.repository import Row, to_item
+from fakes.deliveries import ACCEPTED_AT, a_message
+from support.control_world import TIMING, World, dead_letters_of
 from support.fleets import a_pool, a_tenant
+from tenantctl.ages import Ages
+from tenantctl.control import RETENTION_SECONDS
 from tenantctl.errors import NotFoundError, RefusedError, UnfinishedError
 from tenantctl.files import render, tenant_path
 from tenantctl.model import Home, Instance, Transition
+from tenantctl.places import Folder
 from tenantctl.snapshot import Snapshot
+from tenantctl.verbs.beginning import Move
 from tenantctl.verbs.letters import look, redrive
-from tenantctl.verbs.offboard import Offboarding, offboard
+from tenantctl.verbs.move import move
+from tenantctl.verbs.offboard import Offboarded, Offboarding, offboard
 from tenantctl.verbs.onboard import Onboarding, onboard
 from tenantctl.verbs.reconcile import Difference, reconcile
 
@@ -152,6 +165,173 @@ async def test_kept_data_stays_until_the_same_without_it(tmp_path: Path) -> None
     done = await world.offboard("acme")
     assert done.export == kept.export
     assert (await world.stored("acme"), await world.queued("acme")) == ({}, {})
+
+
+async def test_what_a_former_pool_still_holds_is_waited_for(tmp_path: Path) -> None:
+    """It was forwarded after the tombstone, and dropped: eight messages that were accepted."""
+    world = await a_world(tmp_path)
+    await world.onboard("acme")
+    world.behind["pool-1"] = math.inf
+    await world.services.accept("acme", 8)
+    await move(world.control, Move(tenant_id="acme", tier="premium"))
+    await world.services.bury("acme", dead_letters_of(world, "pool-1"))
+    world.control.timing = replace(TIMING, wait=300)
+    with pytest.raises(UnfinishedError, match=r"8 messages that wait .* dev-pool-1-messages"):
+        await world.offboard("acme")
+    assert [one.tenant_id for one in await look(world.control, "acme", limit=9)] == ["acme"]
+    world.behind.clear()
+    done = await world.offboard("acme")
+
+    assert done.export is not None
+    assert (done.export.items, done.export.dead_letters) == (8, 1)
+    assert world.exported("acme") == world.services.accepted["acme"]
+    assert (await world.stored("acme"), await world.queued("acme")) == ({}, {})
+
+
+async def test_what_a_pool_was_left_with_is_forgotten_when_no_queue_has_it(
+    tmp_path: Path,
+) -> None:
+    """A former pool that is behind holds nobody for longer than it keeps messages."""
+    world = await a_world(tmp_path)
+    await world.onboard("acme")
+    await move(world.control, Move(tenant_id="acme", tier="premium"))
+    placement = world.placement("acme")
+    assert placement is not None
+    assert [one.pool for one in placement.left] == ["pool-1"]
+    await world.onboard("globex")
+    await world.services.accept("globex", 1)
+    world.behind["pool-1"] = math.inf
+    world.clock.advance(RETENTION_SECONDS + TIMING.placement_max_age)
+
+    assert (await world.offboard("acme")).export is not None
+
+
+@pytest.mark.parametrize("seed", range(6))
+async def test_two_that_offboard_at_once_lose_nothing(tmp_path: Path, seed: int) -> None:
+    """Each exported a part of the dead letters, and deleted it; one export replaced the other."""
+    world = await a_world(tmp_path, seed=seed)
+    await world.onboard("acme")
+    await world.services.accept("acme", 40)
+    for _ in range(25):
+        await world.services.bury("acme", dead_letters_of(world, "pool-1"))
+    ended = await asyncio.gather(
+        world.offboard("acme"), world.offboard("acme"), return_exceptions=True
+    )
+    await world.offboard("acme")
+
+    for one in ended:
+        assert isinstance(one, Offboarded | RefusedError | UnfinishedError), repr(one)
+    assert world.exported("acme") == world.services.accepted["acme"]
+    assert (await world.stored("acme"), await world.queued("acme")) == ({}, {})
+
+
+async def test_who_was_overtaken_deletes_nothing(tmp_path: Path) -> None:
+    """Somebody else has gone on with the tenant since it claimed it."""
+    world = await a_world(tmp_path)
+    await world.onboard("acme")
+    await world.services.accept("acme", 3)
+    await world.settle()
+
+    class Overtaken(Folder):
+        """Another run begins when this one reads back what it exported."""
+
+        def within(self, name: str) -> Folder:
+            return Overtaken(self._path / name)
+
+        async def read(self, name: str) -> AsyncGenerator[bytes]:
+            if name == "items.jsonl":
+                await world.offboard("acme", keep_data=True)
+            async for data in super().read(name):
+                yield data
+
+    with pytest.raises(RefusedError, match="another tenantctl works on it"):
+        await offboard(world.control, Offboarding(tenant_id="acme"), Overtaken(tmp_path / "x"))
+    assert len(next(iter((await world.stored("acme")).values()))) == 3
+
+
+@pytest.mark.parametrize("tier", TIERS)
+async def test_what_came_after_the_export_stays_with_all_the_rest(
+    tmp_path: Path, tier: str
+) -> None:
+    """It was deleted unexported, with its table or from its pool."""
+    world = await a_world(tmp_path)
+    await world.onboard("acme", tier)
+    await world.services.accept("acme", 3)
+    await world.settle()
+    placement = world.placement("acme")
+    assert placement is not None
+    late = a_message("acme")
+    await world.offboard("acme", keep_data=True)
+    await world.aws.others_dynamodb.put_item(
+        TableName=placement.table_name, Item=to_item(Row("acme", late), ACCEPTED_AT)
+    )
+    with pytest.raises(RefusedError, match=r"1 messages of acme in .* are not in .*--export-to"):
+        await world.offboard("acme")
+    assert late.message_id in set().union(*(await world.stored("acme")).values())
+    elsewhere = Folder(tmp_path / "elsewhere")
+    done = await offboard(world.control, Offboarding(tenant_id="acme"), elsewhere)
+
+    assert done.exported_to.startswith(str(tmp_path / "elsewhere"))
+    found = (Path(done.exported_to) / "items.jsonl").read_text()
+    assert late.message_id in found
+    assert await world.stored("acme") == {}
+
+
+async def test_nothing_is_moved_back_of_who_leaves(tmp_path: Path) -> None:
+    """A redrive beside an offboarding stored what its export had as dead letters."""
+    world = await a_world(tmp_path)
+    await world.onboard("acme")
+    await world.services.bury("acme", dead_letters_of(world, "pool-1"))
+    await world.offboard("acme", keep_data=True)
+
+    with pytest.raises(RefusedError, match="acme is leaving: its dead letters are exported"):
+        await redrive(world.control, "acme")
+
+
+async def test_each_life_of_an_id_has_its_own_export(tmp_path: Path) -> None:
+    """The second one's went to the first one's place, and was refused where it held less."""
+    world = await a_world(tmp_path)
+    places = []
+    for count in (10, 3):
+        await world.onboard("acme")
+        world.services.accepted.clear()
+        await world.services.accept("acme", count)
+        done = await world.offboard("acme")
+        assert world.exported("acme") == world.services.accepted["acme"]
+        places.append(done.exported_to)
+        world.clock.advance(16 * 86_400)
+
+    assert len(set(places)) == 2
+
+
+@pytest.mark.parametrize(("oldest", "leaves"), [(60.0, True), (100_000.0, False), (None, False)])
+async def test_a_pool_that_is_never_empty_is_judged_by_its_oldest_message(
+    tmp_path: Path, oldest: float | None, leaves: bool
+) -> None:
+    """Younger than the tenant's last, it says that all of the tenant's are consumed."""
+    world = await a_world(tmp_path)
+    await world.onboard("acme")
+    await world.onboard("globex")
+    await world.services.accept("globex", 5)
+    world.behind["pool-1"] = math.inf  # what is on its queue is always somebody else's
+
+    class Measured:
+        async def get_metric_statistics(self, **request: Any) -> Any:
+            name = [{"Name": "QueueName", "Value": "dev-pool-1-messages"}]
+            assert request["Dimensions"] == name
+            now = request["EndTime"]
+            points = [
+                {"Timestamp": now - timedelta(minutes=9), "Maximum": 0.0},
+                {"Timestamp": now - timedelta(minutes=1), "Maximum": oldest},
+            ]
+            return {"Datapoints": points if oldest is not None else []}
+
+    world.control.ages = Ages(Measured())
+    if leaves:
+        assert (await world.offboard("acme")).export is not None
+    else:
+        with pytest.raises(UnfinishedError, match="5 messages that wait"):
+            await world.offboard("acme")
 
 
 async def test_who_moves_does_not_leave(tmp_path: Path) -> None:

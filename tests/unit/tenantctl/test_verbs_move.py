@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from itertools import permutations
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from consumer.repository import Row, to_item
 from fakes.deliveries import a_message
 from support.control_world import World, dead_letters_of
 from support.fleets import a_pool, as_files
@@ -16,8 +18,10 @@ from tenantctl.check import Bounds
 from tenantctl.errors import InvalidError, NotFoundError, RefusedError, UnfinishedError
 from tenantctl.model import TRANSITION_PHASES, Home
 from tenantctl.tenants import Decision
-from tenantctl.verbs.move import Move, move
+from tenantctl.verbs.beginning import Move
+from tenantctl.verbs.move import move
 from tenantctl.verbs.reconcile import reconcile
+from tenantry.contract import idempotent_message_id
 from tenantry.registry import Place, Tier
 
 HOMES = (
@@ -142,6 +146,67 @@ async def kill_after(world: World, step: str, request: Move) -> None:
     world.watcher.told = told
     assert await world.run(move(world.control, request)) is None
     world.watcher.told = lambda _: None
+
+
+async def test_who_switches_after_the_move_was_taken_back_is_stopped(tmp_path: Path) -> None:
+    """An older run placed the tenant where nothing was kept for it any more."""
+    old, new = FAR[1]
+    world = await a_world(tmp_path, old)
+    await kill_after(world, "copying", to(new))
+    seen = world.placement("acme")
+    assert seen is not None
+    await move(world.control, Move(tenant_id="acme", rollback=True))
+
+    with pytest.raises(RefusedError, match="somebody else changed its placement meanwhile"):
+        await world.control.registry.change(seen.tenant_id, seen, tier="premium", pool=None)
+    await assert_all_is_at(world, old)
+
+
+@pytest.mark.parametrize("home", [Home("basic", "pool-2"), Home("premium")], ids=str)
+async def test_a_tenant_that_is_not_where_its_file_says_is_brought_there(
+    tmp_path: Path, home: Home
+) -> None:
+    """By a move to where it should be: nothing led out of that, and no other move begins."""
+    world = await a_world(tmp_path, HOMES[0])
+    there = await world.tenant("acme")
+    assert there is not None
+    group = "premium-1" if home.tier == "premium" else None
+    await world.control.tenants.change(
+        lambda _: Decision(write=(there.but(home=home, group=group),)),
+        verb="test",
+        subject="By hand",
+    )
+    with pytest.raises(RefusedError, match="placed basic in pool-1, and its file says"):
+        await move(world.control, Move(tenant_id="acme", tier="advanced", pool="pool-1"))
+    done = await move(world.control, to(home))
+
+    assert done.changed
+    await assert_all_is_at(world, home)
+
+
+async def test_a_key_that_was_used_on_both_sides_of_the_switch_stops_nothing(
+    tmp_path: Path,
+) -> None:
+    """Neither the move nor its way back went on. What was stored first stays, as in one table."""
+    world = await a_world(tmp_path, Home("premium"))
+    first, second = (
+        replace(a_message("acme"), message_id=idempotent_message_id("acme", "k"), payload=payload)
+        for payload in ('{"n":1}', '{"n":2}')
+    )
+    old, new = (world.cluster.outputs[name].table_name for name in ("acme", "pool-1"))
+    for table, message, at in (
+        (old, first, "2026-01-02T03:04:06.000001Z"),
+        (new, second, "2026-01-02T03:04:07.000001Z"),
+    ):
+        item = to_item(Row("acme", message), at)
+        await world.aws.others_dynamodb.put_item(TableName=table, Item=item)
+    world.services.accepted["acme"].add(first.message_id)
+    await move(world.control, to(HOMES[0]))
+
+    key = {"tenant_id": {"S": "acme"}, "message_id": {"S": first.message_id}}
+    held = await world.aws.others_dynamodb.get_item(TableName=new, Key=key)
+    assert held["Item"]["payload"]["S"] == first.payload
+    await assert_all_is_at(world, HOMES[0])
 
 
 async def test_a_move_at_its_end_is_not_taken_back(tmp_path: Path) -> None:

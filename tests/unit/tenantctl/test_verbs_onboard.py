@@ -12,7 +12,8 @@ from tenantctl.check import Bounds
 from tenantctl.errors import InvalidError, NotFoundError, RefusedError, UnfinishedError
 from tenantctl.files import MAX_LINES, render, tenant_path
 from tenantctl.model import Home, Instance, Transition
-from tenantctl.verbs.move import Move, move
+from tenantctl.verbs.beginning import Move
+from tenantctl.verbs.move import move
 from tenantctl.verbs.onboard import Onboarding, onboard
 from tenantctl.verbs.placements import set_status
 from tenantctl.verbs.suspend import resume, suspend

@@ -15,7 +15,15 @@ from fakes.registry import MemoryRegistry, a_placement
 from fakes.waiting import until
 from tenantry import registry
 from tenantry.errors import RegistryUnavailableError
-from tenantry.registry import DynamoRegistry, Place, Placement, PlacementCache, from_item, to_item
+from tenantry.registry import (
+    DynamoRegistry,
+    Left,
+    Place,
+    Placement,
+    PlacementCache,
+    from_item,
+    to_item,
+)
 from tenantry.tenant_id import TenantId
 
 ACME = TenantId("acme")
@@ -56,6 +64,10 @@ PLACEMENTS = st.builds(
     previous=st.none() | PLACES,
     until=st.none() | st.integers(1, 2**40),
     changed_at=st.none() | st.integers(1, 2**40),
+    registered_at=st.none() | st.integers(1, 2**40),
+    left=st.dictionaries(st.sampled_from(["pool-1", "pool-2"]), st.integers(1, 2**40)).map(
+        lambda pools: tuple(Left(*one) for one in sorted(pools.items()))
+    ),
 )
 
 

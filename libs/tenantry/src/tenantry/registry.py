@@ -57,6 +57,17 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
+class Left:
+    """A pool that a tenant has left, and when, in epoch seconds.
+
+    What was sent there before may wait on its queue for as long as that keeps messages.
+    """
+
+    pool: str
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
 class Placement:
     """Where a tenant lives. Decided on the server; a client never chooses it.
 
@@ -68,6 +79,9 @@ class Placement:
         previous: While moving, the place that is left.
         until: Of an offboarded tenant: when its id may be given again, in epoch seconds.
         changed_at: When the item was last written, in epoch seconds; None: not known.
+        registered_at: When the tenant came, in epoch seconds, which tells the lives of one id
+            apart; None: not known.
+        left: Pools that it left lately. Services do not use it.
     """
 
     tenant_id: TenantId
@@ -83,6 +97,8 @@ class Placement:
     previous: Place | None = None
     until: int | None = None
     changed_at: int | None = None
+    registered_at: int | None = None
+    left: tuple[Left, ...] = ()
 
     @property
     def message_group_id(self) -> str | None:
@@ -192,6 +208,10 @@ def to_item(placement: Placement) -> dict[str, Any]:
         item["until"] = {"N": str(placement.until)}
     if placement.changed_at is not None:
         item["changed_at"] = {"N": str(placement.changed_at)}
+    if placement.registered_at is not None:
+        item["registered_at"] = {"N": str(placement.registered_at)}
+    if placement.left:
+        item["left"] = {"M": {one.pool: {"N": str(one.at)} for one in placement.left}}
     return item
 
 
@@ -224,6 +244,11 @@ def from_item(item: dict[str, Any]) -> Placement:
         else None,
         until=_number(item, "until", 1) if "until" in item else None,
         changed_at=_number(item, "changed_at", 1) if "changed_at" in item else None,
+        registered_at=_number(item, "registered_at", 1) if "registered_at" in item else None,
+        left=tuple(
+            Left(pool, int(at["N"]))
+            for pool, at in sorted(item.get("left", {}).get("M", {}).items())
+        ),
     )
 
 

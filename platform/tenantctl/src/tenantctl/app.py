@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from aiobotocore.config import AioConfig
 from aiobotocore.session import AioSession
 
+from tenantctl.ages import Ages
 from tenantctl.check import Bounds
 from tenantctl.contexts import AwsSection, Context, LaptopSection
 from tenantctl.control import Control, Timing
@@ -116,6 +117,7 @@ async def opened(name: str, context: Context, observer: Observer) -> AsyncGenera
             queues=Queues(sqs, wait_seconds=0) if context.aws.is_local else Queues(sqs),
             tables=Tables(dynamodb),
             inventory=Inventory(sqs, dynamodb),
+            ages=await _ages(stack, context.aws),
             bounds=bounds,
             timing=Timing(**context.timing.model_dump()),
             observer=observer,
@@ -143,6 +145,12 @@ async def _cluster(stack: AsyncExitStack, context: Context) -> Cluster:
     return await stack.enter_async_context(
         connected(context.cluster.kubeconfig, context.cluster.context)
     )
+
+
+async def _ages(stack: AsyncExitStack, aws: AwsSection) -> Ages | None:
+    if aws.is_local:
+        return None  # no engine on this machine measures any
+    return Ages(await stack.enter_async_context(_client("cloudwatch", aws)))
 
 
 def _client(service: Any, aws: AwsSection) -> Any:

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Final
 
+from tenantctl.ages import Ages
 from tenantctl.check import Bounds
 from tenantctl.errors import RefusedError, UnfinishedError
 from tenantctl.inventory import Inventory
@@ -23,6 +24,8 @@ from tenantry.tenant_id import TenantId, parse_tenant_id
 #: An id that left is not given again for so long, in seconds: a day more than dead letters are
 #: kept, so that nothing of the old customer reaches the new one.
 TOMBSTONE_SECONDS: Final = 15 * 86_400
+#: For how long a queue keeps a message, in seconds (design §6, and the tenant's module).
+RETENTION_SECONDS: Final = 4 * 86_400
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,9 +49,21 @@ class Timing:
     write_rate: float = 500
 
 
+@dataclass(frozen=True, slots=True)
+class DeadLetters:
+    """A dead-letter queue, and whose letters count: one tenant's in a pool, all (None) else."""
+
+    url: str
+    only: str | None
+
+
 @dataclass(slots=True, kw_only=True)
 class Control:
-    """The collaborators of the verbs."""
+    """The collaborators of the verbs.
+
+    Attributes:
+        ages: Of queues' oldest messages; None where nobody measures them (on a laptop).
+    """
 
     environment: str
     tenants: Tenants
@@ -57,6 +72,7 @@ class Control:
     queues: Queues
     tables: Tables
     inventory: Inventory
+    ages: Ages | None = None
     bounds: Bounds = field(default_factory=Bounds)
     timing: Timing = field(default_factory=Timing)
     observer: Observer = field(default_factory=Recorder)
@@ -146,10 +162,24 @@ class Control:
         assert outputs is not None  # noqa: S101 - nothing is left to wait for
         return outputs
 
-    async def dead_letters(self, placement: Placement) -> str | None:
-        """The dead-letter queue beside a placement's queue; None where there is none."""
-        owner = Home(placement.tier, placement.pool).owner(placement.tenant_id)
-        return await self.queues.url(names.dead_letter_queue_name(self.environment, owner))
+    async def dead_letters(self, placement: Placement) -> list[DeadLetters]:
+        """The dead-letter queues that may hold letters of a tenant: where it lives, and lived.
+
+        The one beside its present queue is the first, if it is there.
+        """
+        home = Home(placement.tier, placement.pool)
+        found: dict[str, DeadLetters] = {}
+        for owner in (home.owner(placement.tenant_id), *self.left_pools(placement)):
+            url = await self.queues.url(names.dead_letter_queue_name(self.environment, owner))
+            if url is not None:
+                only = None if owner == placement.tenant_id else placement.tenant_id
+                found.setdefault(url, DeadLetters(url, only))
+        return list(found.values())
+
+    def left_pools(self, placement: Placement) -> dict[str, int]:
+        """Pools whose queues may hold messages of a tenant that left them, and when it did."""
+        horizon = self.clock() - RETENTION_SECONDS - self.timing.placement_max_age
+        return {one.pool: one.at for one in placement.left if one.at > horizon}
 
     async def placement(self, tenant_id: str) -> Placement | None:
         """A tenant's placement as the registry has it."""

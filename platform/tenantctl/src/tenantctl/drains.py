@@ -12,7 +12,7 @@ from enum import Enum
 from typing import Final
 
 from tenantctl.errors import UnavailableError
-from tenantctl.hands import Destination, Hands
+from tenantctl.hands import Clock, Destination, Hands, Hold
 from tenantctl.letters import Letter, Received, in_batches
 
 #: Receives in a row that bring nothing new, after which a queue has been gone through. One is no
@@ -49,17 +49,28 @@ class Forwarded:
     dropped: int = 0
     refused: int = 0
 
+    def __add__(self, other: Forwarded) -> Forwarded:
+        """Of two runs together."""
+        return Forwarded(
+            forwarded=self.forwarded + other.forwarded,
+            kept=self.kept + other.kept,
+            dropped=self.dropped + other.dropped,
+            refused=self.refused + other.refused,
+        )
+
 
 class Drain:
     """One run through a queue. What it keeps is hidden until it ends, and then given back."""
 
-    def __init__(self, hands: Hands, url: str, route: Route, *, visibility_seconds: int) -> None:
+    def __init__(
+        self, hands: Hands, url: str, route: Route, *, visibility_seconds: int, clock: Clock
+    ) -> None:
         self._hands = hands
         self._url = url
         self._route = route
-        self._visibility_seconds = visibility_seconds
-        #: Handles of what stays, by SQS's id: the last one alone is good.
-        self._kept: dict[str, str] = {}
+        #: What stays.
+        self._hold = Hold(hands, url, seconds=visibility_seconds, clock=clock)
+        self._kept = self._hold.handles
         self._refused: set[str] = set()
         #: Sent or to be dropped, and not deleted yet.
         self._settled: set[str] = set()
@@ -75,14 +86,10 @@ class Drain:
         quiet = 0
         try:
             while quiet < QUIET_RECEIVES:
-                hand = await self._hands.receive(
-                    self._url, visibility_seconds=self._visibility_seconds
-                )
-                # By id: one that comes twice in one hand is one, and its later handle is good.
-                is_new = await self._settle({one.letter.sqs_id: one for one in hand})
+                is_new = await self._settle(await self._hold.receive())
                 quiet = 0 if is_new else quiet + 1
         finally:
-            await self._hands.give_back(self._url, list(self._kept.values()))
+            await self._hold.give_back()
         return Forwarded(
             forwarded=self._forwarded,
             kept=len(self._kept) - len(self._refused),

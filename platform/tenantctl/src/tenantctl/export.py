@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import AsyncIterable, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -44,7 +44,7 @@ class Manifest:
     """What an export holds, and of what.
 
     Attributes:
-        queue: The dead-letter queue's URL; empty where there was none.
+        queue: The dead-letter queues' URLs; empty where there was none.
         begun_at: RFC 3339 in UTC, as `ended_at`.
         files: By name.
     """
@@ -91,6 +91,7 @@ async def export(
     queue: str = "",
     letters: AsyncIterable[Letter] | None = None,
     clock: Callable[[], str] = now,
+    require_ours: Callable[[], Awaitable[None]] | None = None,
 ) -> Exported:
     """Write everything; an older export of this tenant there is replaced.
 
@@ -104,6 +105,7 @@ async def export(
         letters: With their bodies (`Queues.letters`, which the caller closes); None: there is no
             such queue.
         clock: RFC 3339 in UTC.
+        require_ours: Raises where somebody else has gone on with this tenant meanwhile.
 
     Raises:
         RefusedError: There is an export of another tenant, or one that holds more than there is
@@ -129,8 +131,12 @@ async def export(
                 await of_letters.line(_letter(letter))
                 ids.add(letter.sqs_id)
         files = {ITEMS: _file_of(of_items), DEAD_LETTERS: _file_of(of_letters)}
+        # Anew: another run may have ended, and deleted what it exported.
+        before = await _manifest_of(place)
         if before is not None:
             _refuse_less(place, before, files)
+        if require_ours is not None:
+            await require_ours()
     manifest = Manifest(
         version=VERSION,
         tenant_id=tenant_id,
@@ -190,6 +196,19 @@ async def finished(
     is_ours = (manifest.tenant_id, manifest.environment) == (tenant_id, environment)
     begun_at = datetime.fromisoformat(manifest.begun_at)
     return found if is_ours and begun_at >= datetime.fromisoformat(since) else None
+
+
+async def exported_items(place: ExportPlace) -> AsyncGenerator[bytes]:
+    """The lines of the exported items, in the order of their keys.
+
+    Raises:
+        UnavailableError: They cannot be read.
+    """
+    rest = b""
+    async for data in place.read(ITEMS):
+        *whole, rest = (rest + data).split(b"\n")
+        for line in whole:
+            yield line
 
 
 async def _read_back(place: ExportPlace, name: str, ids: set[str]) -> FileOf:

@@ -13,9 +13,10 @@ from tenantctl.errors import DriftError, InvalidError
 from tenantctl.model import RINGS, Ring
 from tenantctl.ociregistry import opened_releases
 from tenantctl.releases import Release, RingFiles
+from tenantctl.verbs.beginning import Move
 from tenantctl.verbs.deploy import Deployed, Deployment, deploy
 from tenantctl.verbs.letters import redrive
-from tenantctl.verbs.move import Move, move
+from tenantctl.verbs.move import move
 from tenantctl.verbs.offboard import Offboarding, offboard
 from tenantctl.verbs.onboard import Onboarding, onboard
 from tenantctl.verbs.reconcile import reconcile

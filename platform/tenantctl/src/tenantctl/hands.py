@@ -38,6 +38,7 @@ _TOO_MUCH: Final = frozenset(
 )
 
 Sleep = Callable[[float], Awaitable[None]]
+Clock = Callable[[], float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,9 +223,79 @@ class Hands:
                 log.warning("letters.not_given_back", queue=queue_of(url), error=repr(error))
                 return
 
+    async def hide(self, url: str, handles: Sequence[str], seconds: int) -> None:
+        """Keep messages hidden for so long from now. Those whose handle is stale are left.
+
+        Raises:
+            UnavailableError: They come back sooner.
+        """
+        for start in range(0, len(handles), SQS_BATCH_ENTRIES):
+            pending = list(handles[start : start + SQS_BATCH_ENTRIES])
+            error: UnavailableError | None = None
+            for tries in range(1, TRIES + 1):
+                try:
+                    answer = await self._client.change_message_visibility_batch(
+                        QueueUrl=url,
+                        Entries=[
+                            {
+                                "Id": str(number),
+                                "ReceiptHandle": handle,
+                                "VisibilityTimeout": seconds,
+                            }
+                            for number, handle in enumerate(pending)
+                        ],
+                    )
+                except AWS_ERRORS as raised:
+                    error = failure(raised, "ChangeMessageVisibilityBatch", queue_of(url))
+                    if outcome_of(raised) not in PASSING:
+                        raise error from raised
+                else:
+                    failed = [one for one in answer.get("Failed", []) if _passes(one)]
+                    if not failed:
+                        break
+                    where = queue_of(url)
+                    error = failure_of_entry(failed[0], "ChangeMessageVisibilityBatch", where)
+                    pending = [pending[int(one["Id"])] for one in failed]
+                if tries == TRIES:
+                    raise error
+                await self._back_off(tries)
+
     async def _back_off(self, tries: int) -> None:
         longest = FIRST_BACKOFF_SECONDS * 2.0**tries
         await self._sleep(random.uniform(longest / 2, longest))  # noqa: S311 - spreads tries
+
+
+class Hold:
+    """Messages of one queue in hand, by SQS's id, hidden for as long as they are needed.
+
+    Whoever goes through a large queue holds what it has seen, or would receive it again instead
+    of the rest.
+    """
+
+    def __init__(self, hands: Hands, url: str, *, seconds: int, clock: Clock) -> None:
+        self._hands = hands
+        self._url = url
+        self._seconds = seconds
+        self._clock = clock
+        self._hidden_at = clock()
+        #: The last handle alone is good.
+        self.handles: dict[str, str] = {}
+
+    async def receive(self) -> dict[str, Received]:
+        """Up to ten, by SQS's id: one that comes twice in one hand is one.
+
+        Raises:
+            UnavailableError: Nothing was received, or what is held would come back.
+        """
+        if self._clock() - self._hidden_at >= self._seconds / 2:
+            self._hidden_at = self._clock()
+            await self._hands.hide(self._url, list(self.handles.values()), self._seconds)
+        hand = await self._hands.receive(self._url, visibility_seconds=self._seconds)
+        return {one.letter.sqs_id: one for one in hand}
+
+    async def give_back(self) -> None:
+        """Make all of them visible again."""
+        await self._hands.give_back(self._url, list(self.handles.values()))
 
 
 def _passes(failed: Any) -> bool:

@@ -8,6 +8,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
+from uuid import UUID
 
 import orjson
 
@@ -22,6 +23,8 @@ Item = Mapping[str, Any]
 _OF_THE_COPY: Final = frozenset({"tenant_id", "accepted_at", "stored_at", "version"})
 #: A number of 38 digits, a truth value or a type's overhead: at most, and rarely there.
 _SCALAR_BYTES: Final = 21
+#: The version of an UUID that is made of an idempotency key (`contract.idempotent_message_id`).
+_OF_A_KEY: Final = 5
 _SETS: Final = frozenset({"SS", "NS", "BS"})
 
 
@@ -59,6 +62,25 @@ def has_same_content(one: Item, other: Item) -> bool:
         name in one and name in other and _canonical(one[name]) == _canonical(other[name])
         for name in names
     )
+
+
+def first_of(one: Item, other: Item) -> Item | None:
+    """Which of two contents under one id stays; None: nobody can tell.
+
+    A client that used its idempotency key twice has what was stored first, as in one table, and
+    the other is a conflict. Other ids are never given twice: there something is wrong.
+    """
+    try:
+        of_a_key = all(UUID(item["message_id"]["S"]).version == _OF_A_KEY for item in (one, other))
+        first = min(one, other, key=_stored)
+    except (KeyError, ValueError):
+        return None
+    return first if of_a_key else None
+
+
+def _stored(item: Item) -> tuple[str, str]:
+    """When, in an order that is the same whichever is looked at first."""
+    return item["stored_at"]["S"], repr(_canonical(item["payload_sha256"]))
 
 
 def item_units(item: Item) -> int:
@@ -131,6 +153,23 @@ def _base64(value: Any) -> str:
 def to_json(item: Item) -> bytes:
     """One line of JSON: texts as they are stored, bytes in base64, numbers digit by digit."""
     return orjson.dumps({name: _plain(value) for name, value in item.items()})
+
+
+def is_line_of(line: bytes, item: Item) -> bool:
+    """Whether a line of an export is this item, in any order of its attributes."""
+    mine = to_json(item)
+    return line == mine or _read(line) == _read(mine)
+
+
+def sort_key_of(line: bytes) -> bytes:
+    """As `sort_key`, of a line of an export."""
+    text: str = orjson.loads(line)["message_id"]
+    return text.encode()
+
+
+def _read(line: bytes) -> Any:
+    # Numbers digit by digit: DynamoDB's have more than a double.
+    return json.loads(line, parse_float=str, parse_int=str)
 
 
 def _plain(value: Mapping[str, Any]) -> Any:

@@ -6,6 +6,7 @@ A file is there when it is closed, whole, or not at all; a killed export leaves 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import os
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
@@ -74,6 +75,10 @@ class ExportPlace(Protocol):
         """A file's bytes, piece by piece; raises FileNotFoundError."""
         ...
 
+    def within(self, name: str) -> ExportPlace:
+        """A place inside this one."""
+        ...
+
 
 class Writing:
     """Counts and digests what is written, a line at a time."""
@@ -117,6 +122,9 @@ class Folder:
 
     def __str__(self) -> str:
         return str(self._path)
+
+    def within(self, name: str) -> Folder:
+        return Folder(self._path / name)
 
     def file(self, name: str) -> Sink:
         return _LocalFile(self._path, name)
@@ -168,9 +176,18 @@ class _LocalFile:
     def _open(self) -> int:
         if self._descriptor is None:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
-            self._descriptor = os.open(self._partial, flags, 0o600)
-            os.fchmod(self._descriptor, 0o600)  # also where an older one was left
+            flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW
+            descriptor = os.open(self._partial, flags, 0o600)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                os.close(descriptor)
+                raise RefusedError(
+                    f"{self._path}: another export writes it just now: let that end"
+                ) from None
+            os.fchmod(descriptor, 0o600)  # also where an older one was left
+            os.ftruncate(descriptor, 0)
+            self._descriptor = descriptor
         return self._descriptor
 
     def _flush(self) -> None:
@@ -184,9 +201,10 @@ class _LocalFile:
         self._flush()
         descriptor = self._open()
         os.fsync(descriptor)
+        # Under its lock until it has its name.
+        self._partial.replace(self._path)
         os.close(descriptor)
         self._descriptor = None
-        self._partial.replace(self._path)
         folder = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY)
         try:
             os.fsync(folder)
@@ -204,6 +222,9 @@ class Bucket:
 
     def __str__(self) -> str:
         return f"{_S3}{self._bucket}/{self._prefix}"
+
+    def within(self, name: str) -> Bucket:
+        return Bucket(self._s3, self._bucket, self._key(name))
 
     def file(self, name: str) -> Sink:
         return _S3File(self._s3, self._bucket, self._key(name))

@@ -12,7 +12,8 @@ from urllib.parse import urlsplit
 
 from tenantctl.awsfailures import AWS_ERRORS, ResourceMissingError, failure, queue_of
 from tenantctl.drains import DROP, QUIET_RECEIVES, Drain, Drop, Forwarded, Route
-from tenantctl.hands import Destination, Hands, Sleep
+from tenantctl.errors import UnfinishedError
+from tenantctl.hands import Clock, Destination, Hands, Hold, Sleep
 from tenantctl.letters import Letter
 from tenantry.limits import DEFAULT_MAX_MESSAGE_BYTES
 from tenantry.registry import Placement, PlacementReader
@@ -38,6 +39,10 @@ __all__ = [
 VISIBILITY_SECONDS: Final = 30
 #: The same where most messages stay: longer than going through a large dead-letter queue takes.
 HOLD_SECONDS: Final = 300
+#: How long SQS's counts may lag behind what was received, in seconds: a minute, by its
+#: documentation, after nothing more is sent.
+_COUNT_SECONDS: Final = 90.0
+_COUNT_POLL_SECONDS: Final = 2.0
 #: How long a placement is good for while messages are routed by it, in seconds.
 _PLACEMENT_SECONDS: Final = 1.0
 
@@ -70,8 +75,11 @@ class Queues:
         visibility_seconds: int = VISIBILITY_SECONDS,
         hold_seconds: int = HOLD_SECONDS,
         sleep: Sleep = asyncio.sleep,
+        clock: Clock = time.monotonic,
     ) -> None:
         self._client = client
+        self._sleep = sleep
+        self._clock = clock
         self._hands = Hands(client, wait_seconds=wait_seconds, sleep=sleep)
         self._visibility_seconds = visibility_seconds
         self._hold_seconds = hold_seconds
@@ -140,7 +148,11 @@ class Queues:
             UnavailableError: A queue does not answer, or denies; done again, it goes on.
         """
         return await Drain(
-            self._hands, source_url, route, visibility_seconds=self._visibility_seconds
+            self._hands,
+            source_url,
+            route,
+            visibility_seconds=self._visibility_seconds,
+            clock=self._clock,
         ).run()
 
     async def redrive(
@@ -176,12 +188,15 @@ class Queues:
                 seen.add(letter.sha256)
             return found
 
-        return await Drain(
-            self._hands, dead_letter_url, route, visibility_seconds=self._hold_seconds
-        ).run()
+        return await self._go_through(dead_letter_url, route)
 
     async def letters(
-        self, url: str, *, tenant_id: str | None = None, payloads: bool = False
+        self,
+        url: str,
+        *,
+        tenant_id: str | None = None,
+        payloads: bool = False,
+        whole: bool = False,
     ) -> AsyncGenerator[Letter]:
         """Every visible message, each once, without keeping any.
 
@@ -191,23 +206,46 @@ class Queues:
             url: A dead-letter queue: on others each look counts as a receive.
             tenant_id: Only this tenant's; None: all, those without a tenant too.
             payloads: With their bodies.
+            whole: See by SQS's counts that there is no other, also in nobody's hands.
 
         Raises:
             UnavailableError: The queue does not answer, or denies.
+            UnfinishedError: There are others (`whole`).
         """
-        held: dict[str, str] = {}
-        quiet = 0
+        hold = Hold(self._hands, url, seconds=self._hold_seconds, clock=self._clock)
+        quiet, new_at = 0, self._clock()
         try:
-            while quiet < QUIET_RECEIVES:
-                hand = await self._hands.receive(url, visibility_seconds=self._hold_seconds)
-                new = [one for one in hand if one.letter.sqs_id not in held]
-                held |= {one.letter.sqs_id: one.receipt_handle for one in hand}
-                quiet = 0 if new else quiet + 1
-                for one in {one.letter.sqs_id: one for one in new}.values():
+            while True:
+                hand = await hold.receive()
+                new = [one for sqs_id, one in hand.items() if sqs_id not in hold.handles]
+                hold.handles.update({sqs_id: one.receipt_handle for sqs_id, one in hand.items()})
+                for one in new:
                     if tenant_id in (None, one.letter.tenant_id):
                         yield replace(one.letter, body=one.body) if payloads else one.letter
+                if new:
+                    quiet, new_at = 0, self._clock()
+                    continue
+                quiet += 1
+                if quiet < QUIET_RECEIVES:
+                    continue
+                if not whole or await self._is_all(url, len(hold.handles), new_at):
+                    return
+                await self._sleep(_COUNT_POLL_SECONDS)
         finally:
-            await self._hands.give_back(url, list(held.values()))
+            await hold.give_back()
+
+    async def _is_all(self, url: str, held: int, since: float) -> bool:
+        """Whether a queue has no more than what is held; its counts may say so late."""
+        depth = await self.depth(url)
+        if not depth.visible and not depth.delayed and depth.in_flight <= held:
+            return True
+        if self._clock() - since < _COUNT_SECONDS:
+            return False
+        raise UnfinishedError(
+            f"{queue_of(url)} holds {depth.total} messages, and {held} of them can be received: "
+            "somebody else holds the others, or there are more than SQS lets one hold (120,000). "
+            "End what else goes through them, or redrive a part; the same command goes on"
+        )
 
     async def look(
         self, url: str, limit: int, *, tenant_id: str | None = None, payloads: bool = False
@@ -239,7 +277,13 @@ class Queues:
         async def route(letter: Letter) -> Drop | None:
             return DROP if letter.sqs_id in ids else None
 
-        return await Drain(self._hands, url, route, visibility_seconds=self._hold_seconds).run()
+        return await self._go_through(url, route)
+
+    async def _go_through(self, url: str, route: Route) -> Forwarded:
+        """A run where most messages stay."""
+        return await Drain(
+            self._hands, url, route, visibility_seconds=self._hold_seconds, clock=self._clock
+        ).run()
 
 
 def by_placement(

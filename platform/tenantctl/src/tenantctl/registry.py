@@ -85,6 +85,8 @@ class Placements:
     ) -> Placement:
         """Write `old` with changes, as its next generation; `old` None: a first placement.
 
+        `changed_at` is now, unless it is among the changes.
+
         Returns:
             What was written.
 
@@ -92,7 +94,7 @@ class Placements:
             RefusedError: Somebody else changed it meanwhile, and what is there now.
             RegistryDownError: It is not known whether it was written.
         """
-        changes["changed_at"] = int(self._clock())
+        changes.setdefault("changed_at", int(self._clock()))
         if old is None:
             new = Placement(tenant_id=tenant_id, generation=1, **changes)
         else:

@@ -7,17 +7,37 @@ was read, and where it moved was found in the other table first.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import structlog
 
 from tenantctl.awsfailures import AWS_ERRORS, ResourceMissingError, failure
 from tenantctl.errors import UnavailableError
-from tenantctl.items import Digest, Item, has_same_content, item_units, key_of, relocated, sort_key
+from tenantctl.items import (
+    Digest,
+    Item,
+    first_of,
+    has_same_content,
+    is_line_of,
+    item_units,
+    key_of,
+    relocated,
+    sort_key,
+    sort_key_of,
+)
 from tenantctl.reads import Compared, TableReads
-from tenantctl.writes import TRIES, Deleter, Deletion, Inserted, Inserter, Pace, back_off
+from tenantctl.writes import (
+    TRIES,
+    Deleter,
+    Deletion,
+    Inserted,
+    Inserter,
+    Pace,
+    back_off,
+    replace_item,
+)
 from tenantry.limits import PARTIQL_BATCH_STATEMENTS
 
 __all__ = ["Compared", "Copied", "Deleted", "Digest", "Item", "Tables"]
@@ -37,12 +57,14 @@ class Copied:
         read: Items of the source.
         added: Inserted into the target. A pass that adds nothing found all of them there.
         conflicts: Keys under which the target holds something else, which stays.
+        settled: Keys that a client used twice, of which what was stored first stays.
         refused: Items that the target will never take.
     """
 
     read: int = 0
     added: int = 0
     conflicts: int = 0
+    settled: int = 0
     refused: int = 0
 
 
@@ -52,8 +74,8 @@ class Deleted:
 
     Attributes:
         deleted: Items that are gone.
-        missing: Items that stay, since the other table lacks them.
-        conflicts: Items that stay, since the other table holds something else there.
+        missing: Items that stay, since the other table (or the export) lacks them.
+        conflicts: Items that stay, since the other holds something else there.
     """
 
     deleted: int = 0
@@ -108,10 +130,23 @@ class Tables(TableReads):
                 if len(hand) == PARTIQL_BATCH_STATEMENTS:
                     await flush()
             elif not has_same_content(old, new):
-                found["conflicts"] += 1
-                log.warning("item.conflicts", table=target, message_id=old["message_id"]["S"])
+                moved = relocated(old, tenant_id, target_shards or shards)
+                found[await self._settle(target, moved, new)] += 1
         await flush()
         return Copied(**found)
+
+    async def _settle(
+        self, target: str, moved: Item, there: Item
+    ) -> Literal["settled", "conflicts"]:
+        """Have what was stored first in the target, too, of a key that was used twice."""
+        first = first_of(moved, there)
+        if first is None:
+            log.warning("item.conflicts", table=target, message_id=moved["message_id"]["S"])
+            return "conflicts"
+        log.warning("item.settled", table=target, message_id=moved["message_id"]["S"])
+        if first is moved:
+            await replace_item(self._client, target, there, moved, self._sleep)
+        return "settled"
 
     async def _insert(self, inserter: Inserter, target: str, batch: list[Item]) -> dict[str, int]:
         outcomes = await inserter.insert(batch)
@@ -121,19 +156,17 @@ class Tables(TableReads):
         # Somebody was faster than this pass: a consumer, another copy, or a try of this call
         # whose answer was lost.
         held = await self._get(target, by[Inserted.DUPLICATE])
-        conflicts = 0
-        added = len(by[Inserted.ADDED])
+        found = Counter(added=len(by[Inserted.ADDED]), refused=len(by[Inserted.REFUSED]))
         for item in by[Inserted.DUPLICATE]:
             there = held.get(sort_key(item))
             if there is None or dict(there) == dict(item):
                 # To the last attribute: it is this copy's own. Gone again: another pass is due.
-                added += 1
+                found["added"] += 1
             elif not has_same_content(item, there):
-                conflicts += 1
-                log.warning("item.conflicts", table=target, message_id=item["message_id"]["S"])
+                found[await self._settle(target, item, there)] += 1
         for item in by[Inserted.REFUSED]:
             log.error("item.refused", table=target, message_id=item["message_id"]["S"])
-        return {"added": added, "conflicts": conflicts, "refused": len(by[Inserted.REFUSED])}
+        return found
 
     async def _get(self, table: str, items: list[Item]) -> dict[bytes, Item]:
         found: dict[bytes, Item] = {}
@@ -158,19 +191,54 @@ class Tables(TableReads):
                 await back_off(tries, self._sleep)
         return found
 
-    async def delete_partition(
-        self, table: str, tenant_id: str, shards: int, *, rate: float
+    async def delete_exported(
+        self,
+        table: str,
+        tenant_id: str,
+        shards: int,
+        lines: AsyncIterator[bytes],
+        *,
+        rate: float,
     ) -> Deleted:
-        """Delete every item of a tenant that is there.
+        """Delete the items of a tenant that are lines of an export, and nothing else.
 
         Raises:
             UnavailableError: The table is not there, does not answer, or denies; done again, it
                 goes on.
         """
         deletion = Deletion(Deleter(self._client, table, self._sleep), self._pace(rate))
+        found: Counter[str] = Counter()
+        async for item, is_exported in self._beside(table, tenant_id, shards, lines):
+            if is_exported:
+                await deletion.add(item)
+            else:
+                found["missing" if is_exported is None else "conflicts"] += 1
+        return Deleted(await deletion.end(), **found)
+
+    async def count_unexported(
+        self, table: str, tenant_id: str, shards: int, lines: AsyncIterator[bytes]
+    ) -> int:
+        """How many items of a tenant are no lines of an export.
+
+        Raises:
+            UnavailableError: The table is not there, does not answer, or denies.
+        """
+        beside = self._beside(table, tenant_id, shards, lines)
+        return sum([1 async for _, is_exported in beside if not is_exported])
+
+    async def _beside(
+        self, table: str, tenant_id: str, shards: int, lines: AsyncIterator[bytes]
+    ) -> AsyncGenerator[tuple[Item, bool | None]]:
+        """Each item, and whether the export has it just so; None: it has none of this id."""
+        line = await anext(lines, None)
         async for item in self.items(table, tenant_id, shards):
-            await deletion.add(item)
-        return Deleted(deleted=await deletion.end())
+            key = sort_key(item)
+            while line is not None and sort_key_of(line) < key:
+                line = await anext(lines, None)
+            if line is None or sort_key_of(line) != key:
+                yield item, None
+            else:
+                yield item, is_line_of(line, item)
 
     async def delete_verified(
         self,
@@ -184,6 +252,8 @@ class Tables(TableReads):
     ) -> Deleted:
         """Delete from `old` what `new` holds with the same content, and nothing else.
 
+        Of a key that was used twice also what was stored second.
+
         Raises:
             UnavailableError: A table is not there, does not answer, or denies; done again, it
                 goes on.
@@ -195,10 +265,10 @@ class Tables(TableReads):
                 continue
             if second is None:
                 missing += 1
-            elif not has_same_content(first, second):
-                conflicts += 1
-            else:
+            elif has_same_content(first, second) or first_of(first, second) is second:
                 await deletion.add(first)
+            else:
+                conflicts += 1
         return Deleted(await deletion.end(), missing, conflicts)
 
     # Tables themselves

@@ -204,6 +204,42 @@ def _is_for_its_content(error: BaseException) -> bool:
     return code in _REFUSED or status == _TOO_LARGE_STATUS
 
 
+def _unchanged(item: Item, otherwise: str = "") -> dict[str, Any]:
+    """The condition that an item is as it was read.
+
+    By what a reader can check, and no payload: that would be sent a second time.
+    """
+    known = [name for name in ("payload_sha256", "stored_at") if name in item]
+    if not known:
+        return {}
+    same = " AND ".join(f"{name} = :{name}" for name in known)
+    return {
+        "ConditionExpression": f"{otherwise}({same})",
+        "ExpressionAttributeValues": {f":{name}": item[name] for name in known},
+    }
+
+
+async def replace_item(
+    client: DynamoDBClient, table: str, there: Item, item: Item, sleep: Sleep
+) -> None:
+    """Put an item in another's place, if that is as it was read; whoever was faster has it.
+
+    Raises:
+        UnavailableError: The table does not answer, or denies; done again, it goes on.
+    """
+    for tries in range(1, TRIES + 1):
+        try:
+            await client.put_item(TableName=table, Item=item, **_unchanged(there))
+        except client.exceptions.ConditionalCheckFailedException:
+            return
+        except AWS_ERRORS as error:
+            if tries == TRIES or outcome_of(error) not in PASSING:
+                raise failure(error, "PutItem", f"table {table}") from error
+            await back_off(tries, sleep)
+        else:
+            return
+
+
 class Deleter:
     """Deletes from one table."""
 
@@ -227,16 +263,8 @@ class Deleter:
         return sum(outcome is True for outcome in outcomes)
 
     async def _delete(self, item: Item) -> bool:
-        # What an item's reader can check, and no payload: that would be sent a second time.
-        known = [name for name in ("payload_sha256", "stored_at") if name in item]
-        condition: dict[str, Any] = {}
-        if known:
-            same = " AND ".join(f"{name} = :{name}" for name in known)
-            condition = {
-                # Gone is as good: a try whose answer was lost is followed by another.
-                "ConditionExpression": f"attribute_not_exists(tenant_id) OR ({same})",
-                "ExpressionAttributeValues": {f":{name}": item[name] for name in known},
-            }
+        # Gone is as good: a try whose answer was lost is followed by another.
+        condition = _unchanged(item, "attribute_not_exists(tenant_id) OR ")
         for tries in range(1, TRIES + 1):
             try:
                 await self._client.delete_item(

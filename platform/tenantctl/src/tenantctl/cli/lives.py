@@ -24,7 +24,8 @@ from tenantctl.cli.common import (
 )
 from tenantctl.errors import InvalidError
 from tenantctl.printing import Printer
-from tenantctl.verbs.move import Move, move
+from tenantctl.verbs.beginning import Move
+from tenantctl.verbs.move import move
 from tenantctl.verbs.offboard import Offboarding, offboard
 from tenantctl.verbs.onboard import Onboarding, onboard
 from tenantctl.verbs.suspend import resume, suspend
@@ -122,7 +123,7 @@ def offboard_command(
         if done.export is not None:
             printer.say(
                 f"{done.export.items} items and {done.export.dead_letters} dead letters are in "
-                f"{place}"
+                f"{done.exported_to}"
             )
         printer.say(
             f"{tenant_id} is shut out, and its data is kept: the same without --keep-data ends it"

@@ -3,41 +3,60 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from tenantctl.control import Control
 from tenantctl.drains import Forwarded
 from tenantctl.errors import RefusedError
 from tenantctl.hands import Destination
 from tenantctl.letters import Letter
+from tenantry import names
 from tenantry.registry import Placement
 
+#: After so many a message goes to the dead letters: `maxReceiveCount` (design §2).
+MAX_RECEIVES: Final = 10
 #: How often a queue has to be found empty before it is given up.
-_LOOKS = 3
+_LOOKS: Final = 3
 
 
 async def until_drained(control: Control, placement: Placement) -> None:
-    """Wait until no producer can send any more, and the queue was seen empty twice.
+    """Wait until nothing of a tenant that was shut out is on a queue any more.
 
-    Producers use a placement for `placement_max_age` at most, so nothing is sent to this queue
-    that long after the placement was changed. SQS counts approximately, and what a consumer
-    holds comes back after its visibility timeout: so the two looks are that far apart.
-
-    A pool's queue has no count of one tenant's messages: it has to be seen empty as a whole, which
-    it is between two bursts of the others.
+    Producers use a placement for `placement_max_age` at most, so nothing is sent to its queue
+    that long after the placement was changed. What pools that it left still hold is forwarded to
+    that queue, so theirs come first.
 
     Raises:
-        UnfinishedError: It was not empty within the time given.
+        UnfinishedError: They were not empty within the time given.
     """
-    timing = control.timing
     changed_at = placement.changed_at or int(control.clock())
-    await control.until_at(changed_at + timing.placement_max_age, "producers forget the placement")
-    await until_empty(control, placement.queue_url, is_shared=placement.tier == "basic")
+    shut_at = changed_at + control.timing.placement_max_age
+    await control.until_at(shut_at, "producers forget the placement")
+    for pool, left_at in control.left_pools(placement).items():
+        url = await control.queues.url(names.queue_name(control.environment, pool))
+        if url is not None and url != placement.queue_url:
+            await until_empty(control, url, nothing_after=left_at)
+    is_shared = placement.tier == "basic"
+    await until_empty(control, placement.queue_url, nothing_after=shut_at if is_shared else None)
 
 
-async def until_empty(control: Control, queue_url: str, *, is_shared: bool) -> None:
+async def until_empty(
+    control: Control, queue_url: str, *, nothing_after: float | None = None
+) -> None:
     """Wait until a queue was empty at two looks, a visibility timeout apart.
 
-    At all looks between them, too, unless others share it: what came since is theirs.
+    SQS counts approximately, and what a consumer holds comes back after its visibility timeout:
+    so the looks are that far apart.
+
+    A pool's queue has no count of one tenant's messages. It has to be seen empty as a whole, as
+    it is between two bursts of the others; or, where somebody measures it, its oldest message has
+    to be younger than the tenant's last.
+
+    Args:
+        control: The environment.
+        queue_url: Which queue.
+        nothing_after: It is shared, and nothing of this tenant's was sent there after this, in
+            epoch seconds. None: it is the tenant's own, and has to be empty in between, too.
 
     Raises:
         UnfinishedError: Not within the time given.
@@ -51,13 +70,31 @@ async def until_empty(control: Control, queue_url: str, *, is_shared: bool) -> N
         depth = await control.queues.depth(queue_url)
         now = control.clock()
         if depth.total:
-            empty_since = empty_since if is_shared else None
-            return f"{depth.visible} messages that wait and {depth.in_flight} in flight"
+            if nothing_after is None:
+                empty_since = None
+            elif await _is_behind(control, queue_url, nothing_after):
+                return ""
+            name = queue_url.rpartition("/")[2]
+            return f"{depth.visible} messages that wait and {depth.in_flight} in flight on {name}"
         empty_since = now if empty_since is None else empty_since
         left = apart - (now - empty_since)
         return f"the queue to stay empty: {left:.0f} s" if left > 0 else ""
 
     await control.until(ask)
+
+
+async def _is_behind(control: Control, queue_url: str, moment: float) -> bool:
+    """Whether what a shared queue holds was sent after a moment.
+
+    The measure leaves out what was received three times and more: so it is believed only when
+    the consumers have had all the receives of a message to store it or to bury it.
+    """
+    buried_at = moment + MAX_RECEIVES * max(control.timing.visibility, control.timing.settle)
+    now = control.clock()
+    if control.ages is None or now < buried_at:
+        return False
+    oldest = await control.ages.oldest_sent_at(queue_url, now)
+    return oldest is not None and oldest > moment
 
 
 async def until_visible(control: Control, dead_letter_url: str) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from tenantctl.control import Control
+from tenantctl.control import Control, DeadLetters
 from tenantctl.drains import Forwarded
-from tenantctl.errors import NotFoundError
+from tenantctl.errors import NotFoundError, RefusedError
 from tenantctl.hands import Destination
 from tenantctl.letters import Letter
 from tenantry.registry import Placement
@@ -20,40 +20,49 @@ async def look(
     Raises:
         NotFoundError: The tenant is not registered, or has no dead-letter queue.
     """
-    placement, queue = await _queue(control, tenant_id)
-    return await control.queues.look(queue, limit, tenant_id=_only(placement), payloads=payloads)
+    found: list[Letter] = []
+    for queue in await _queues(control, await _placement(control, tenant_id)):
+        found += await control.queues.look(
+            queue.url, limit, tenant_id=queue.only, payloads=payloads
+        )
+    return sorted(found, key=lambda letter: letter.sent_at)[:limit]
 
 
 async def redrive(
     control: Control, tenant_id: str, *, only: Collection[str] | None = None
 ) -> Forwarded:
-    """Move a tenant's dead letters back to where it lives now.
+    """Move a tenant's dead letters back to where it lives now, also from pools that it left.
 
     Raises:
         NotFoundError: The tenant is not registered, or has no dead-letter queue.
+        RefusedError: It is leaving: what is moved back would miss its export.
     """
-    placement, queue = await _queue(control, tenant_id)
+    placement = await _placement(control, tenant_id)
+    if placement.status == "draining":
+        raise RefusedError(
+            f"{tenant_id} is leaving: its dead letters are exported, and none is moved back"
+        )
     destination = Destination(placement.queue_url, placement.message_group_id)
-    mine = _only(placement)
+    done = Forwarded()
+    for queue in await _queues(control, placement):
 
-    async def route(letter: Letter) -> Destination | None:
-        return destination if mine in (None, letter.tenant_id) else None
+        async def route(letter: Letter, mine: str | None = queue.only) -> Destination | None:
+            return destination if mine in (None, letter.tenant_id) else None
 
-    done = await control.queues.redrive(queue, route, only=only)
+        done += await control.queues.redrive(queue.url, route, only=only)
     control.observer.step("redriven", f"{done.forwarded} messages")
     return done
 
 
-def _only(placement: Placement) -> str | None:
-    """Whose letters count: in a pool this tenant's, on a queue of its own all."""
-    return placement.tenant_id if placement.tier == "basic" else None
-
-
-async def _queue(control: Control, tenant_id: str) -> tuple[Placement, str]:
+async def _placement(control: Control, tenant_id: str) -> Placement:
     placement = await control.placement(tenant_id)
     if placement is None or placement.status == "offboarded":
         raise NotFoundError(f"{tenant_id} is not registered")
-    queue = await control.dead_letters(placement)
-    if queue is None:
-        raise NotFoundError(f"{tenant_id} has no dead-letter queue yet")
-    return placement, queue
+    return placement
+
+
+async def _queues(control: Control, placement: Placement) -> list[DeadLetters]:
+    queues = await control.dead_letters(placement)
+    if not queues:
+        raise NotFoundError(f"{placement.tenant_id} has no dead-letter queue yet")
+    return queues

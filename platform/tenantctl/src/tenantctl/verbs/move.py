@@ -15,14 +15,15 @@ from dataclasses import dataclass
 
 from tenantctl.awsfailures import ResourceMissingError
 from tenantctl.control import Control
-from tenantctl.errors import InvalidError, RefusedError
+from tenantctl.errors import RefusedError
 from tenantctl.model import Home, Instance, Transition, TransitionPhase
-from tenantctl.placing import choose_group, choose_pool, has_room, require_room
 from tenantctl.ports import Outputs
 from tenantctl.tenants import Census, Decision
+from tenantctl.verbs.beginning import Move, begun
 from tenantctl.verbs.draining import forward_own, until_forwarded
+from tenantctl.verbs.placements import claim
 from tenantry import names
-from tenantry.registry import TIER_RATES, Place, Placement, Tier
+from tenantry.registry import TIER_RATES, Left, Place, Placement, Tier
 
 _NEXT: dict[TransitionPhase, TransitionPhase | None] = {
     "provisioning": "copying",
@@ -31,23 +32,6 @@ _NEXT: dict[TransitionPhase, TransitionPhase | None] = {
     "draining": "removing",
     "removing": None,
 }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Move:
-    """What is asked for.
-
-    Attributes:
-        tier: Where to; None keeps the tier.
-        pool: Where there is room if None, unless the tenant's own pool will do.
-        rollback: Take back the move that is on its way.
-    """
-
-    tenant_id: str
-    tier: Tier | None = None
-    pool: str | None = None
-    rollback: bool = False
-    request_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,31 +78,7 @@ async def _begin(control: Control, request: Move) -> tuple[Instance, bool]:
     placement = await control.placement(request.tenant_id)
 
     def decide(census: Census) -> Decision:
-        there = census.tenant(request.tenant_id)
-        if there.phase == "offboarding":
-            raise RefusedError(f"{there.id} is leaving, and goes nowhere else")
-        if request.rollback:
-            return _turn_round(there)
-        target = _target(control, census, there, request)
-        if there.transition is not None:
-            if target != there.home:
-                raise RefusedError(
-                    f"{there.id} is moving to {there.home}, from {there.transition.origin}: end "
-                    f"that first, or take it back with `tenantctl move {there.id} --rollback`"
-                )
-            return Decision()
-        if target == there.home:
-            return Decision()
-        if placement is None or placement.status == "offboarded":
-            raise RefusedError(
-                f"{there.id} is not registered yet: `tenantctl onboard` with --wait ends that "
-                "first"
-            )
-        if there.is_suspended:
-            raise RefusedError(
-                f"{there.id} is suspended: `tenantctl resume {there.id}`, then move it"
-            )
-        return _set_out(control, census, there, target)
+        return begun(census, control.bounds, request, placement)
 
     changed = await control.tenants.change(
         decide,
@@ -131,76 +91,6 @@ async def _begin(control: Control, request: Move) -> tuple[Instance, bool]:
         control.observer.step("committed", changed.change.commit)
         return changed.decision.write[-1], True
     return changed.census.tenant(request.tenant_id), False
-
-
-def _set_out(control: Control, census: Census, there: Instance, target: Home) -> Decision:
-    """The first commit of a move; a pool that is not there yet is opened."""
-    _refuse_lost_overrides(there, target)
-    pools = _opened(census, target)
-    if target.pool is not None and not pools:
-        require_room(census, target.pool, target.tier, control.bounds)
-    group = there.group
-    if target.tier == "premium":
-        group = group or choose_group(census, control.bounds)
-    moving = there.but(home=target, group=group, transition=Transition(there.home, "provisioning"))
-    return Decision(write=(*pools, moving))
-
-
-def _refuse_lost_overrides(there: Instance, target: Home) -> None:
-    """Refuse what the chart would refuse at the end, when there is no way back."""
-    own = {"premium": {"producer", "consumer"}, "advanced": {"consumer"}, "basic": set[str]()}
-    if lost := set(there.more.get("overrides", ())) - own[target.tier]:
-        raise RefusedError(
-            f"{there.id} has overrides of its {' and its '.join(sorted(lost))}, which it has not "
-            f"as {target}: take them out of its file first"
-        )
-
-
-def _target(control: Control, census: Census, there: Instance, request: Move) -> Home:
-    if request.tier is None and request.pool is None:
-        if there.transition is None:
-            raise InvalidError("where to? Name --tier or --pool")
-        return there.home
-    tier = request.tier or there.home.tier
-    pool = request.pool
-    if tier == "premium":
-        return Home(tier, pool)
-    if pool is None:
-        on_its_way = there.home if there.home.tier == tier else None
-        if on_its_way is not None:
-            return on_its_way
-        pool = there.home.pool
-        if pool is None or not has_room(census, pool, tier, control.bounds):
-            pool = choose_pool(census, tier, control.bounds)
-    elif pool not in census.pools:
-        raise RefusedError(
-            f"there is no pool {pool}, only {', '.join(sorted(census.pools)) or 'none yet'}"
-        )
-    return Home(tier, pool)
-
-
-def _opened(census: Census, target: Home) -> tuple[Instance, ...]:
-    """The file of a pool that is opened for this tenant."""
-    if target.pool is None or target.pool in census.pools:
-        return ()
-    return (Instance(id=target.pool, kind="pool", home=Home("basic", target.pool)),)
-
-
-def _turn_round(there: Instance) -> Decision:
-    """The move back: where traffic is decides at which phase it begins."""
-    transition = there.transition
-    if transition is None:
-        raise RefusedError(f"{there.id} is not moving: there is nothing to take back")
-    if transition.phase == "removing":
-        raise RefusedError(
-            f"the move of {there.id} is at its end, the old place is being removed: let it end, "
-            "then move back"
-        )
-    is_there_still = there.lives_in == transition.origin
-    phase: TransitionPhase = "draining" if is_there_still else "copying"
-    return Decision(
-        write=(there.but(home=transition.origin, transition=Transition(there.home, phase)),)
-    )
 
 
 async def _pools(control: Control, instance: Instance) -> tuple[Instance, ...]:
@@ -306,6 +196,10 @@ async def _drain(control: Control, instance: Instance) -> None:
     placement = await _place(control, instance, old, new)
     if old == new:
         return
+    if placement.status == "active":
+        # Taken back before its switch: whoever is about to switch all the same finds another
+        # generation. Where this only goes on after its end, that costs a write.
+        placement = await claim(control, placement)
     if instance.transition.origin.is_dedicated:
         await until_forwarded(control, (old.queue_url, old.dead_letter_queue_url), placement)
     else:
@@ -314,7 +208,11 @@ async def _drain(control: Control, instance: Instance) -> None:
     await _copy_the_rest(control, placement, old, new)
     if placement.status == "moving" or placement.previous is not None:
         placement = await control.registry.change(
-            placement.tenant_id, placement, status="active", previous=None
+            placement.tenant_id,
+            placement,
+            status="active",
+            previous=None,
+            left=_left(control, placement, instance.transition.origin),
         )
         control.observer.step("active", f"generation {placement.generation}")
     # Reads look into the old table as long as they use the placement that names it.
@@ -339,6 +237,18 @@ async def _drain(control: Control, instance: Instance) -> None:
     await _unseal(control, instance.transition.origin, old)
 
 
+def _left(control: Control, placement: Placement, origin: Home) -> tuple[Left, ...]:
+    """The pools that may hold messages of a tenant, with the one that it leaves now.
+
+    What waits on a pool's queue is forwarded by whoever receives it, some time: an offboarding
+    has to know where that may come from.
+    """
+    pools = control.left_pools(placement)
+    if not origin.is_dedicated and origin.pool is not None:
+        pools[origin.pool] = int(control.clock())
+    return tuple(Left(pool, at) for pool, at in sorted(pools.items()))
+
+
 async def _copy_the_rest(
     control: Control, placement: Placement, old: Outputs, new: Outputs
 ) -> None:
@@ -351,6 +261,8 @@ async def _copy_the_rest(
             placement.shards,
             rate=control.timing.write_rate,
         )
+        if copied.settled:
+            control.observer.step("settled", f"{copied.settled} keys that were used twice")
         bad = copied.refused + copied.conflicts
         if bad:
             raise RefusedError(

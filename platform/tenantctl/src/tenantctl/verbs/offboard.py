@@ -5,18 +5,20 @@ Each step asks what is there, so the same command goes on after anything that en
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from tenantctl.control import TOMBSTONE_SECONDS, Control
+from tenantctl.control import TOMBSTONE_SECONDS, Control, DeadLetters
 from tenantctl.errors import NotFoundError, RefusedError, UnfinishedError
-from tenantctl.export import Exported, Manifest, export, finished, verify
+from tenantctl.export import Exported, Manifest, export, exported_items, finished, verify
+from tenantctl.letters import Letter
 from tenantctl.model import Home, Instance
 from tenantctl.places import ExportPlace
 from tenantctl.tenants import Census, Decision
 from tenantctl.verbs.draining import until_drained, until_visible
-from tenantctl.verbs.placements import set_status
+from tenantctl.verbs.placements import claim, require_ours, set_status
 from tenantry import names
 from tenantry.registry import Placement
 
@@ -40,7 +42,8 @@ class Offboarded:
     """What is left of it.
 
     Attributes:
-        export: Where everything of the tenant's is; None where it had left before.
+        export: What was exported of the tenant; None where it had left before.
+        exported_to: Where that is: a folder for each life of an id. Empty where there is none.
         placement: The tombstone, or what stands while its data is kept.
         was_gone: Whether nothing was left to do.
     """
@@ -48,6 +51,7 @@ class Offboarded:
     export: Manifest | None
     placement: Placement | None
     was_gone: bool
+    exported_to: str = ""
 
 
 async def offboard(control: Control, request: Offboarding, place: ExportPlace) -> Offboarded:
@@ -72,22 +76,30 @@ async def offboard(control: Control, request: Offboarding, place: ExportPlace) -
     manifest = None
     if _is_registered(placement):
         placement = await set_status(control, tenant_id, "draining")
+        place = _place_of(placement, place)
         control.observer.step("draining")
         await control.until_applied(instance)
         control.observer.step("unsealed")
         await until_drained(control, placement)
         control.observer.step("drained")
+        # Before it looks for an export that is whole: of two, one sees the other's.
+        placement = await claim(control, placement)
         exported = await _export(control, placement, place)
         manifest = exported.manifest
         control.observer.step(
             "exported", f"{manifest.items} items, {manifest.dead_letters} dead letters"
         )
         if request.keep_data:
-            return Offboarded(export=manifest, placement=placement, was_gone=False)
-        await _delete(control, instance.home, placement, exported)
+            return Offboarded(
+                export=manifest, exported_to=str(place), placement=placement, was_gone=False
+            )
+        await _delete(control, instance.home, placement, place, exported)
     await _remove_file(control, request)
     placement = await _end(control, tenant_id, placement)
-    return Offboarded(export=manifest, placement=placement, was_gone=False)
+    exported_to = "" if manifest is None else str(place)
+    return Offboarded(
+        export=manifest, exported_to=exported_to, placement=placement, was_gone=False
+    )
 
 
 def _is_registered(placement: Placement | None) -> bool:
@@ -121,66 +133,100 @@ async def _mark(control: Control, request: Offboarding) -> Instance:
     return (changed.decision.write or (changed.census.tenant(request.tenant_id),))[0]
 
 
+def _place_of(placement: Placement, place: ExportPlace) -> ExportPlace:
+    """Where the export of this life of a tenant goes: its id may have had others."""
+    if placement.registered_at is None:
+        return place
+    came_at = datetime.fromtimestamp(placement.registered_at, UTC)
+    return place.within(f"{came_at:%Y-%m-%dT%H%M%SZ}")
+
+
 async def _export(control: Control, placement: Placement, place: ExportPlace) -> Exported:
     """Write items and dead letters down, and read that back."""
-    tenant_id = placement.tenant_id
-    dead_letters = await control.dead_letters(placement)
-    drained_at = (placement.changed_at or 0) + control.timing.placement_max_age
-    exported = await finished(
-        place,
-        tenant_id=tenant_id,
-        environment=control.environment,
-        since=datetime.fromtimestamp(drained_at, UTC).isoformat(),
-    )
+    exported = await _finished(control, placement, place)
     if exported is None:
-        exported = await _export_anew(control, placement, place, dead_letters)
+        queues = await control.dead_letters(placement)
+        for queue in queues:
+            await until_visible(control, queue.url)
+        # Whoever held them may have exported them.
+        exported = await _finished(control, placement, place)
+        if exported is None:
+            exported = await _export_anew(control, placement, place, queues)
     return exported
 
 
+async def _finished(control: Control, placement: Placement, place: ExportPlace) -> Exported | None:
+    drained_at = (placement.changed_at or 0) + control.timing.placement_max_age
+    return await finished(
+        place,
+        tenant_id=placement.tenant_id,
+        environment=control.environment,
+        since=datetime.fromtimestamp(drained_at, UTC).isoformat(),
+    )
+
+
 async def _export_anew(
-    control: Control, placement: Placement, place: ExportPlace, dead_letters: str | None
+    control: Control, placement: Placement, place: ExportPlace, queues: Sequence[DeadLetters]
 ) -> Exported:
     tenant_id = placement.tenant_id
-    async with AsyncExitStack() as stack:
-        letters = None
-        if dead_letters is not None:
-            await until_visible(control, dead_letters)
-            letters = await stack.enter_async_context(
-                aclosing(
-                    control.queues.letters(
-                        dead_letters,
-                        tenant_id=tenant_id if placement.tier == "basic" else None,
-                        payloads=True,
-                    )
-                )
-            )
+    async with aclosing(_letters(control, queues)) as letters:
+        # Letters are held until the manifest is written: who waits for them finds it.
         await export(
             place,
             tenant_id=tenant_id,
             environment=control.environment,
             table=placement.table_name,
             items=control.tables.items(placement.table_name, tenant_id, placement.shards),
-            queue=dead_letters or "",
+            queue=" ".join(queue.url for queue in queues),
             letters=letters,
             clock=lambda: datetime.fromtimestamp(control.clock(), UTC).isoformat(),
+            require_ours=lambda: require_ours(control, placement),
         )
     return await verify(place)
 
 
-async def _delete(control: Control, home: Home, placement: Placement, exported: Exported) -> None:
-    """Delete what a pool holds of the tenant; dedicated queues and table go as a whole."""
-    if home.is_dedicated:
-        return
-    dead_letters = await control.dead_letters(placement)
-    if dead_letters is not None and exported.letters:
-        await until_visible(control, dead_letters)
-        await control.queues.drain_delete(dead_letters, exported.letters)
-    await control.tables.delete_partition(
-        placement.table_name,
-        placement.tenant_id,
-        placement.shards,
-        rate=control.timing.write_rate,
-    )
+async def _letters(control: Control, queues: Sequence[DeadLetters]) -> AsyncGenerator[Letter]:
+    """The letters of all queues, which are held until this is closed."""
+    async with AsyncExitStack() as stack:
+        for queue in queues:
+            letters = await stack.enter_async_context(
+                aclosing(
+                    control.queues.letters(
+                        queue.url, tenant_id=queue.only, payloads=True, whole=True
+                    )
+                )
+            )
+            async for letter in letters:
+                yield letter
+
+
+async def _delete(
+    control: Control, home: Home, placement: Placement, place: ExportPlace, exported: Exported
+) -> None:
+    """Delete what was exported; dedicated queues and table go as a whole.
+
+    Raises:
+        RefusedError: There is something that the export does not hold.
+    """
+    await require_ours(control, placement)
+    for queue in await control.dead_letters(placement):
+        if queue.only is not None and exported.letters:
+            await until_visible(control, queue.url)
+            await control.queues.drain_delete(queue.url, exported.letters)
+    where = placement.table_name, placement.tenant_id, placement.shards
+    async with aclosing(exported_items(place)) as lines:
+        if home.is_dedicated:
+            left = await control.tables.count_unexported(*where, lines)
+        else:
+            rate = control.timing.write_rate
+            done = await control.tables.delete_exported(*where, lines, rate=rate)
+            left = done.missing + done.conflicts
+    if left:
+        raise RefusedError(
+            f"{left} messages of {placement.tenant_id} in {placement.table_name} are not in "
+            f"{place}, or differ from what is there: they stay. The same command with another "
+            "--export-to exports them, too"
+        )
     control.observer.step("deleted")
 
 

@@ -37,6 +37,8 @@ async def register(control: Control, instance: Instance) -> tuple[Placement, boo
         rate=TIER_RATES[home.tier],
         previous=None,
         until=None,
+        registered_at=int(control.clock()),
+        left=(),
     )
     return placement, True
 
@@ -62,3 +64,31 @@ async def set_status(control: Control, tenant_id: str, status: Status) -> Placem
             f"`tenantctl status {tenant_id}`"
         )
     return await control.registry.change(placement.tenant_id, placement, status=status)
+
+
+async def claim(control: Control, placement: Placement) -> Placement:
+    """Go on alone: whoever works on this placement too finds another generation, and stops.
+
+    What services know of it, and since when, stays.
+
+    Raises:
+        RefusedError: Somebody else wrote the placement meanwhile.
+    """
+    return await control.registry.change(
+        placement.tenant_id, placement, changed_at=placement.changed_at
+    )
+
+
+async def require_ours(control: Control, placement: Placement) -> None:
+    """See that nobody else has gone on with a tenant meanwhile, before what cannot be undone.
+
+    Raises:
+        RefusedError: Somebody has.
+    """
+    current = await control.placement(placement.tenant_id)
+    if current is None or current.generation != placement.generation:
+        raise RefusedError(
+            f"{placement.tenant_id}: another tenantctl works on it, or somebody changed its "
+            f"placement: this one stops. `tenantctl status {placement.tenant_id}` shows how "
+            "things stand"
+        )
