@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 import resource
+import shutil
 import subprocess
+import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +21,7 @@ from tenantry_benchmarks.run import Run
 from tenantry_benchmarks.subjects import OURS
 from tenantry_benchmarks.table import Table
 from tenantry_local.model import LaptopError
+from tenantry_local.paths import REPOSITORY
 
 KEY: Final = "fleet"
 TITLE: Final = "One more tenant in the fleet"
@@ -27,8 +30,10 @@ ENVIRONMENT: Final = "dev"
 SIZES: Final = (10, 100, 1_000)
 #: What a script does that edits files: a new clone with a work tree, as the reference's does.
 CLONE: Final = "a clone and a work tree"
+#: What Flux does of each commit, with one folder for each shard.
+KUSTOMIZE: Final = "kustomize"
 _BOUNDS: Final = Bounds(basic_a_pool=10_000)
-_GIT_SECONDS: Final = 120
+_SECONDS: Final = 120
 _PERSON: Final = {
     f"GIT_{role}_{what}": value
     for role in ("AUTHOR", "COMMITTER")
@@ -117,6 +122,35 @@ class _Fleet:
         what = f"{self.size:,} tenants, every file checked"
         self.table.figure(OURS, what, "ms CPU").add(spent)
         self.table.require(f"a fleet of {self.size:,} tenants is valid", not findings)
+        await asyncio.to_thread(self._build, snapshot)
+
+    def _build(self, snapshot: Snapshot) -> None:
+        """Every folder that Flux builds on its own, by kustomize."""
+        command = _kubectl()
+        if command is None:
+            self.table.give_up(KUSTOMIZE, "there is no kubectl: `make tools` builds one")
+            return
+        work = self.folder / "built"
+        shards: dict[Path, list[str]] = {}
+        for path, data in snapshot.files.items():
+            file = work / path
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(data)
+            shards.setdefault(file.parent, []).append(file.name)
+        built = 0
+        before = _cpu_seconds()
+        for folder, names in shards.items():
+            # As Flux writes one into a folder that has none.
+            text = "resources:\n" + "".join(f"- {name}\n" for name in sorted(names))
+            (folder / "kustomization.yaml").write_text(text)
+            built += _run((command, "kustomize", str(folder)), folder).count(b"kind: HelmRelease")
+        spent = (_cpu_seconds() - before) * 1_000
+        what = f"{self.size:,} tenants, all {len(shards)} shards built"
+        self.table.figure(KUSTOMIZE, what, "ms CPU").add(spent)
+        self.table.require(
+            f"a fleet of {self.size:,} tenants builds, every release once",
+            built == len(snapshot.files),
+        )
 
     def _by_clone(self, instance: Instance) -> None:
         with tempfile.TemporaryDirectory(dir=self.folder) as place:
@@ -135,23 +169,46 @@ class _Fleet:
         self.table.figure(subject, what, "ms CPU").add(spent)
 
     def _git(self, folder: Path, *arguments: str, data: bytes = b"") -> None:
-        done = subprocess.run(
-            ("git", *arguments),  # noqa: S607 - Git is where the user has it
-            cwd=folder,
-            input=data,
-            env={
-                "PATH": os.environ.get("PATH", os.defpath),
-                "GIT_CONFIG_NOSYSTEM": "1",
-                "GIT_CONFIG_GLOBAL": os.devnull,
-                **_PERSON,
-            },
-            capture_output=True,
-            timeout=_GIT_SECONDS,
-            check=False,
-        )
-        if done.returncode:
-            said = done.stderr.decode(errors="replace").strip()
-            raise LaptopError(f"git {arguments[0]} failed: {said[:200]}")
+        _run(("git", *arguments), folder, data)
+
+
+def _run(command: tuple[str, ...], folder: Path, data: bytes = b"") -> bytes:
+    """What a command says; nothing of the user's Git configuration is read.
+
+    Raises:
+        LaptopError: It fails.
+    """
+    done = subprocess.run(
+        command,
+        cwd=folder,
+        input=data,
+        env={
+            "PATH": os.environ.get("PATH", os.defpath),
+            "GIT_CONFIG_NOSYSTEM": "1",
+            "GIT_CONFIG_GLOBAL": os.devnull,
+            **_PERSON,
+        },
+        capture_output=True,
+        timeout=_SECONDS,
+        check=False,
+    )
+    if done.returncode:
+        said = done.stderr.decode(errors="replace").strip()
+        raise LaptopError(f"{Path(command[0]).name} {command[1]} failed: {said[:200]}")
+    return done.stdout
+
+
+def _kubectl() -> str | None:
+    """The user's, or the one that `make tools` has built."""
+    if found := shutil.which("kubectl"):
+        return found
+    asked = subprocess.run(
+        (sys.executable, REPOSITORY / "scripts" / "tool.py", "--built", "kubernetes", "kubectl"),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return f"{asked.stdout.strip()}/kubectl" if asked.stdout.strip() else None
 
 
 def _tenant(name: str) -> Instance:
@@ -171,5 +228,5 @@ _HOW: Final = (
     "folder. Ours keeps a bare clone between two commands and has no work tree; beside it a "
     "script that clones, writes a file, adds, commits and pushes. Neither judges anything in "
     "that: the check reads every file, as tenantctl does once in a process, before its first "
-    "change."
+    "change. kustomize is kubectl's own, started once for each shard, as Flux builds each apart."
 )
