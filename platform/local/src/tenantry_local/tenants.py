@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -179,6 +180,8 @@ class Tenants:
                 "table_name": resources.table_name,
                 "max_message_bytes": self._options.max_message_bytes,
                 "rate": self._options.rate,
+                "changed_at": int(time.time()),
+                "registered_at": int(time.time()),
                 **overrides,
             }
         )
