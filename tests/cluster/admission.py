@@ -57,12 +57,22 @@ def facts(values: Mapping[str, Any]) -> dict[str, str]:
     found = {
         "environment": environment,
         "cluster": said.get("cluster", environment),
+        "region": said["region"],
         "domain": said["domain"],
         "registry": said.get("registry", ecr).rstrip("/"),
         "module-source": said["module"]["source"],
         "ingress-class": said["routes"]["className"],
         "gateway-namespace": said["routes"]["gatewayNamespace"],
         "by-header": "true" if said["routes"]["byHeader"] else "false",
+        "namespaces": " ".join(
+            sorted(
+                {
+                    said["routes"]["gatewayNamespace"],
+                    said["monitoring"]["namespace"],
+                    said["telemetry"]["namespace"],
+                }
+            )
+        ),
         "aws-endpoint-url": said["local"]["awsEndpointUrl"],
         "kubeconfig": said["local"]["kubeconfig"],
         **{f"node-pool.{tier}": pool for tier, pool in said["nodePools"].items()},
@@ -101,8 +111,11 @@ def release(instance: Mapping[str, Any]) -> Object:
             "interval": "1h",
             "timeout": "15m",
             "serviceAccountName": "tenant-installer",
-            "install": {"strategy": {"name": "RetryOnFailure"}},
-            "upgrade": {"remediation": {"strategy": "rollback", "retries": 3}},
+            "install": {"disableTakeOwnership": True, "strategy": {"name": "RetryOnFailure"}},
+            "upgrade": {
+                "disableTakeOwnership": True,
+                "remediation": {"strategy": "rollback", "retries": 3},
+            },
             "driftDetection": {"mode": "enabled"},
             "valuesFrom": [{"kind": "ConfigMap", "name": "facts", "valuesKey": "values.yaml"}],
         },
@@ -297,6 +310,10 @@ def merge(
 def account(namespace: str, name: str) -> str:
     """The user that a service account is."""
     return f"system:serviceaccount:{namespace}:{name}"
+
+
+#: As whom Flux installs releases.
+INSTALLER: Final = account("tenants", "tenant-installer")
 
 
 def changed(found: Object, *edits: tuple[str, Any]) -> Object:

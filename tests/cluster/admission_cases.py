@@ -15,7 +15,9 @@ from chart.render import Object, named, of_kind, render, values
 from cluster.admission import changed, packaged, release, standing
 from support.cluster import Cluster
 
-FILES: Final = tuple(f"admission_cases{part}.yaml" for part in ("", "_routes", "_control"))
+FILES: Final = tuple(
+    f"admission_cases{part}.yaml" for part in ("", "_routes", "_terraforms", "_releases")
+)
 #: What `$…` stands for in them.
 WORDS: Final = {
     "$registry": "000000000000.dkr.ecr.eu-central-1.amazonaws.com",

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from chart.render import named, values
-from cluster.admission import POLICY, account, done, facts, facts_map, merge, tell
+from cluster.admission import INSTALLER, POLICY, account, done, facts, facts_map, merge, tell
 from cluster.admission_cases import INSTANCES, guard, world
 from support.cluster import Answer, Cluster
 from support.waiting import wait_for
@@ -116,7 +116,7 @@ def outdated(guarded: Cluster) -> Generator[Cluster]:
     yield guarded
     for found in touched:
         merge(guarded, found, {"metadata": {"finalizers": None}})
-        done(guarded.delete(found))
+        done(guarded.delete(found, as_user=INSTALLER, groups=ANY))
     done(tell(guarded, values(INSTANCES["premium"]), [new]))
 
 

@@ -166,11 +166,41 @@ async def test_a_plan_that_is_refused_is_told_in_its_own_words(there: Cluster) -
         there,
         terraform(),
         conditions=[condition("Ready", "False", "TFExecPlanFailed", why)],
+        reconciliationFailures=3,
     )
     async with asked(there) as flux:
         found = await flux.applied("zenith")
     assert (found.is_ready, found.has_failed) == (False, True)
     assert found.detail == f"its Terraform: {why}"
+
+
+@pytest.mark.parametrize(
+    ("of_release", "of_terraform"),
+    [("ArtifactFailed", None), ("DependencyNotReady", None), (None, "TFExecInitFailed")],
+)
+async def test_what_passes_by_itself_is_not_given_up(
+    there: Cluster, of_release: str | None, of_terraform: str | None
+) -> None:
+    """A chart that could not be fetched once was a verdict on its release."""
+    why = "dial tcp: i/o timeout"
+    ready = READY if of_release is None else [condition("Ready", "False", of_release, why)]
+    put(there, release(ZENITH), lastAttemptedGeneration="now", conditions=ready)
+    if of_terraform is not None:
+        failed = [condition("Ready", "False", of_terraform, why)]
+        put(there, terraform(), conditions=failed, reconciliationFailures=1)
+    async with asked(there) as flux:
+        found = await flux.applied("zenith")
+    assert (found.is_ready, found.has_failed) == (False, False)
+    assert why in found.detail
+
+
+async def test_a_terraform_object_of_no_release_is_a_stray(there: Cluster) -> None:
+    """Nothing else says that it is there."""
+    put(there, terraform(), conditions=READY)
+    async with asked(there) as flux:
+        assert await flux.strays() == {"zenith": "Terraform tenant-infra/zenith"}
+        put(there, release(ZENITH), lastAttemptedGeneration="now", conditions=READY)
+        assert await flux.strays() == {}
 
 
 async def test_a_release_that_was_told_to_stand_still_is_told(there: Cluster) -> None:
@@ -241,7 +271,8 @@ async def test_looking_at_git_now_is_asked_of_the_source(there: Cluster) -> None
 async def test_who_may_not_read_is_told_what(there: Cluster) -> None:
     """A refusal is no tenant that is gone."""
     async with connected(there.kubeconfig(READER), None) as flux:
-        with pytest.raises(UnavailableError, match="does not let us read helmreleases tenants"):
+        why = r"helmreleases tenants/.*: the cluster denies it: helm.* is forbidden: User"
+        with pytest.raises(UnavailableError, match=why):
             await flux.applied("zenith")
 
 

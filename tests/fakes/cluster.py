@@ -28,6 +28,7 @@ class FakeCluster:
         outputs: Queues and table of each instance that has its own.
         frozen: Instances that Flux was told to leave alone.
         broken: Instances that never come up, and why.
+        stray: What it has of instances without a release.
         slow: How likely it is that a tick ends what was begun.
         busy: How likely it is that it has a tick between two questions.
     """
@@ -49,6 +50,7 @@ class FakeCluster:
         self.outputs: dict[str, Outputs] = {}
         self.frozen: set[str] = set()
         self.broken: dict[str, str] = {}
+        self.stray: dict[str, str] = {}
         self.slow = 0.7
         self.busy = 0.2
         self._making: dict[str, Instance | None] = {}
@@ -69,6 +71,10 @@ class FakeCluster:
         """As the port."""
         self.felt()
         return {name: self._state(name) for name in {*self.applied_now, *self._making}}
+
+    async def strays(self) -> dict[str, str]:
+        """As the port."""
+        return dict(self.stray)
 
     async def remains(self, instance_id: str) -> tuple[str, ...]:
         """As the port."""

@@ -93,6 +93,10 @@ class WatchedFleet:
         self._mortal.felt()
         return await self._fleet.snapshot()  # type: ignore[no-any-return]
 
+    async def log(self, path: str, *, limit: int = 5) -> Any:
+        """As the fleet."""
+        return await self._fleet.log(path, limit=limit)
+
     async def change(self, *args: Any, **more: Any) -> Any:
         """As the fleet."""
         self._mortal.felt()

@@ -87,6 +87,10 @@ class ReleaseWorld:
     async def applied(self, instance_id: str) -> Applied:
         return (await self.instances())[instance_id]
 
+    async def strays(self) -> dict[str, str]:
+        """As the port."""
+        return {}
+
     async def remains(self, instance_id: str) -> tuple[str, ...]:
         raise AssertionError(instance_id)
 

@@ -185,6 +185,38 @@ async def test_what_had_given_up_before_and_stays_so_is_unhealthy(
         await desk.deploy()
 
 
+async def test_one_that_was_broken_before_holds_up_no_ring(
+    world: ReleaseWorld, desk: Desk
+) -> None:
+    """It is named and left out, where others of its ring show how the release does."""
+    world.stale["late"] = 100_000  # and `later` is well
+
+    await desk.deploy()
+    assert NEW == world.rings()["r2"].release
+    assert "left-out" in desk.recorder.steps
+
+
+async def test_a_ring_that_was_not_watched_to_its_end_is_watched_anew(
+    world: ReleaseWorld, desk: Desk
+) -> None:
+    """What was left of its time alone was too short for dead letters to come."""
+
+    def kill() -> None:
+        raise KilledError
+
+    world.at = kill
+    with pytest.raises(KilledError):
+        await desk.deploy("r0")
+    world.at = lambda: None
+    world.now += 250  # of 300 that it is watched
+    started = world.now
+    await desk.deploy("r0")
+    assert world.now - started >= 300
+    started = world.now
+    await desk.deploy("r0")
+    assert world.now == started
+
+
 async def test_what_flux_leaves_alone_is_told_before_anything_is_changed(
     world: ReleaseWorld, desk: Desk
 ) -> None:

@@ -65,9 +65,9 @@ def test_what_is_no_mapping_is_named(text: str) -> None:
 
 
 def test_admission_is_told_what_the_chart_renders_by() -> None:
-    """Under the names that the policies ask for, and the region for Flux."""
+    """Under the names that the policies ask for."""
     for facts in (FACTS, {**FACTS, "roles": {"producer": "arn:aws:iam::1:role/x"}}):
-        assert plain(facts) == {**told_by_the_chart({"facts": facts}), "region": "eu-central-1"}
+        assert plain(facts) == told_by_the_chart({"facts": facts})
 
 
 def test_the_file_is_a_config_map_that_says_both() -> None:

@@ -24,11 +24,13 @@ from tenantctl.model import Home, Instance, Transition
 from tenantctl.places import Folder
 from tenantctl.snapshot import Snapshot
 from tenantctl.verbs.beginning import Move
+from tenantctl.verbs.differences import Difference
 from tenantctl.verbs.letters import look, redrive
 from tenantctl.verbs.move import move
 from tenantctl.verbs.offboard import Offboarded, Offboarding, offboard
 from tenantctl.verbs.onboard import Onboarding, onboard
-from tenantctl.verbs.reconcile import Difference, reconcile
+from tenantctl.verbs.reconcile import reconcile
+from tenantctl.verbs.suspend import suspend
 
 TIERS = ("basic", "advanced", "premium")
 
@@ -477,6 +479,60 @@ async def test_what_needs_a_person_is_named_and_left(tmp_path: Path) -> None:
     placement = world.placement("gone")
     assert placement is not None
     assert placement.status == "offboarded"
+
+
+async def test_what_is_on_its_way_is_no_difference(tmp_path: Path) -> None:
+    """It made every reconcile of five minutes fail; what stands still for hours does."""
+    world = await a_world(tmp_path)
+    await world.onboard("acme")
+    await world.offboard("acme", keep_data=True)
+    since = (await world.fleet.log(tenant_path("dev", "acme")))[0].time.timestamp()
+    patience = world.clock() - since
+
+    assert await reconcile(world.control, patience=patience + 60) == ()
+    world.clock.advance(61)
+    assert kinds(await reconcile(world.control, patience=patience + 60)) == {"acme": "leaving"}
+
+
+async def test_a_fix_does_not_undo_what_somebody_does_just_now(tmp_path: Path) -> None:
+    """A tenant that was suspended while all were asked was let in again."""
+    world = await a_world(tmp_path)
+    await world.onboard("acme")
+    snapshot = world._watched.snapshot
+
+    async def slow() -> Snapshot:
+        seen = await snapshot()
+        world._watched.snapshot = snapshot  # type: ignore[method-assign]
+        await suspend(world.control, "acme")
+        return seen
+
+    world._watched.snapshot = slow  # type: ignore[method-assign]
+    await reconcile(world.control, fix=True)
+    placement = world.placement("acme")
+    assert placement is not None
+    assert placement.status == "suspended"
+    assert kinds(await reconcile(world.control, fix=True)) in ({}, {"acme": "cluster"})
+
+
+async def test_what_is_nobodys_is_found_where_it_is_looked_for(tmp_path: Path) -> None:
+    """Terraform of no release; items and dead letters of a tenant that is not there."""
+    world = await a_world(tmp_path)
+    await world.onboard("acme")
+    world.cluster.stray["initech"] = "Terraform tenant-infra/initech"
+    await world.services.accept("acme", 2)
+    await world.services.bury("acme", dead_letters_of(world, "pool-1"))
+    await world.settle()
+    item = to_item(Row("gone#2", a_message("gone")), ACCEPTED_AT)
+    table = world.cluster.outputs["pool-1"].table_name
+    await world.aws.others_dynamodb.put_item(TableName=table, Item=item)
+    await world.services.bury("gone", dead_letters_of(world, "pool-1"))
+
+    assert kinds(await reconcile(world.control)) == {"initech": "orphan"}
+    assert kinds(await reconcile(world.control, deep=True)) == {
+        "initech": "orphan",
+        "dev-pool-1-messages: gone#2": "foreign-items",
+        "dev-pool-1-messages-dead-letters: gone": "foreign-letters",
+    }
 
 
 async def test_an_offboarding_goes_on_after_any_step(tmp_path: Path) -> None:

@@ -58,6 +58,8 @@ class FleetStandin:
         self._git = FleetRepository(repository)
         self._applied: dict[str, Instance] = {}
         self._failed: set[str] = set()
+        #: What was begun and never ended: it has a state, and perhaps a queue.
+        self._begun: set[str] = set()
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
     @asynccontextmanager
@@ -91,12 +93,13 @@ class FleetStandin:
 
     async def _look(self) -> None:
         wanted = await asyncio.to_thread(self._git.read, self._applied)
-        for name in sorted(wanted.keys() | self._applied.keys()):
+        for name in sorted(wanted.keys() | self._applied.keys() | self._begun):
             running = self._tasks.get(name)
             if running is not None and not running.done():
                 continue  # one change at a time, as a release has
             # What failed is tried again, as the controllers do.
-            if wanted.get(name) != self._applied.get(name) or name in self._failed:
+            is_done = wanted.get(name) == self._applied.get(name) and name not in self._begun
+            if not is_done or name in self._failed:
                 self._tasks[name] = asyncio.create_task(
                     self._apply(name, wanted.get(name)), name=f"fleet.{name}"
                 )
@@ -107,6 +110,7 @@ class FleetStandin:
             if wanted is None:
                 await self._remove(name)
             else:
+                self._begun.add(name)
                 write_state(
                     self.state,
                     name,
@@ -120,6 +124,7 @@ class FleetStandin:
                 await self._make(wanted)
                 self._applied[name] = wanted
                 await self._say(wanted)
+            self._begun.discard(name)
             self._failed.discard(name)
         except (LaptopError, ClientError, BotoCoreError, TimeoutError, KeyError) as error:
             self._failed.add(name)
@@ -160,16 +165,17 @@ class FleetStandin:
 
     async def _remove(self, name: str) -> None:
         """What a file leaves behind when it goes: nothing, if it said before that it would."""
-        last = self._applied[name]
-        if last.phase != "offboarding":
+        last = self._applied.get(name)
+        if last is not None and last.phase != "offboarding":
             raise LaptopError(
                 f"the file of {name} went, and it was not offboarding: admission refuses that"
             )
-        await self._tenants.forget(name)
+        if last is not None:
+            await self._tenants.forget(name)
         if self._tenants.owns(name):
             await self._maker.protect(name, on=False)
             await self._tenants.drop(name)
-        del self._applied[name]
+        self._applied.pop(name, None)
         forget_state(self.state, name)
 
     async def _remove_own(self, name: str) -> None:

@@ -97,6 +97,15 @@ def plain(facts: Mapping[str, Any]) -> dict[str, str]:
         "ingress-class": whole["routes"]["className"],
         "gateway-namespace": whole["routes"]["gatewayNamespace"],
         "by-header": str(whole["routes"]["byHeader"]).lower(),
+        "namespaces": " ".join(
+            sorted(
+                {
+                    whole["routes"]["gatewayNamespace"],
+                    whole["monitoring"]["namespace"],
+                    whole["telemetry"]["namespace"],
+                }
+            )
+        ),
         "aws-endpoint-url": whole["local"]["awsEndpointUrl"],
         "kubeconfig": whole["local"]["kubeconfig"],
         **{f"node-pool.{tier}": pool for tier, pool in whole["nodePools"].items()},

@@ -51,8 +51,14 @@ _SECONDS: Final = 30
 _PAGE: Final = 500
 _NOT_FOUND: Final = 404
 _DENIED: Final = frozenset({401, 403})
-#: Reasons of a release or a plan by which nothing more happens by itself for a while.
-_GAVE_UP: Final = ("Failed", "Exceeded", "Error")
+#: Reasons by which Helm has given up what it was asked for, and went back where it could. What
+#: keeps it from being asked (a chart that is not fetched, a dependency) passes by itself.
+_GAVE_UP: Final = frozenset(
+    {"InstallFailed", "UpgradeFailed", "TestFailed", "RollbackFailed", "RetriesExceeded"}
+)
+#: A plan or an apply is tried again, and mostly fails for what passes: so many times in a row it
+#: does not.
+_FAILURES: Final = 3
 
 _T = TypeVar("_T")
 Object = Mapping[str, Any]
@@ -109,6 +115,11 @@ class FluxCluster:
             name: applied_of(release, terraforms.get(name), None)
             for name, release in releases.items()
         }
+
+    async def strays(self) -> dict[str, str]:
+        releases = await self._list(_RELEASES)
+        terraforms = await self._list(_TERRAFORMS)
+        return {name: f"Terraform {INFRA}/{name}" for name in terraforms.keys() - releases.keys()}
 
     async def remains(self, instance_id: str) -> tuple[str, ...]:
         left = []
@@ -282,8 +293,10 @@ def _trouble(thing: Object, what: str) -> tuple[str, bool]:
     if ready.get("status") == "True" and is_current:
         return "", False
     reason = ready.get("reason", "")
-    has_failed = conditions.get("Stalled", {}).get("status") == "True" or (
-        ready.get("status") == "False" and reason.endswith(_GAVE_UP)
+    has_failed = (
+        conditions.get("Stalled", {}).get("status") == "True"
+        or (ready.get("status") == "False" and reason in _GAVE_UP)
+        or status.get("reconciliationFailures", 0) >= _FAILURES
     )
     message = " ".join(ready.get("message", "").split())[:300]
     return f"{what}: {message or reason or 'nothing is known of it yet'}", has_failed
@@ -310,6 +323,15 @@ async def _or_none(ask: Callable[[], Awaitable[_T]], what: str) -> _T | None:
         return None
 
 
+def _said(error: ApiException) -> str:
+    """The API server's own words: who may not do what, with which kind, where."""
+    try:
+        text = str(json.loads(error.body or "")["message"])
+    except (ValueError, KeyError, TypeError):
+        text = str(error.reason or error.status)
+    return " ".join(text.split())[:300]
+
+
 class _MissingError(UnavailableError):
     pass
 
@@ -321,7 +343,10 @@ async def _asked(ask: Callable[[], Awaitable[_T]], what: str) -> _T:
         if error.status == _NOT_FOUND:
             raise _MissingError(f"{what}: there is none") from None
         if error.status in _DENIED:
-            raise UnavailableError(f"the cluster does not let us read {what}") from None
+            raise UnavailableError(
+                f"{what}: the cluster denies it: {_said(error)}. The account that tenantctl runs "
+                "with has to be one that may (platform/fleet/control-plane/base/accounts)"
+            ) from None
         raise UnavailableError(f"{what}: the cluster answered {error.status}") from None
     except (ClientError, TimeoutError, OSError) as error:
         raise UnavailableError(f"{what}: the cluster does not answer ({error!r})") from None

@@ -68,6 +68,10 @@ class LaptopCluster:
             for path in sorted(self._folder.glob("[!.]*.json"))
         }
 
+    async def strays(self) -> dict[str, str]:
+        """There is nothing beside releases here."""
+        return {}
+
     async def remains(self, instance_id: str) -> tuple[str, ...]:
         state = await self.applied(instance_id)
         if not state.exists:

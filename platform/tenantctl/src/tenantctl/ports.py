@@ -65,6 +65,10 @@ class Cluster(Protocol):
         """Every instance that it has a release of, by id."""
         ...
 
+    async def strays(self) -> dict[str, str]:
+        """What it has of instances without a release, by instance: `kind namespace/name`."""
+        ...
+
     async def remains(self, instance_id: str) -> tuple[str, ...]:
         """What is still there of an instance that is to be gone, each as `kind namespace/name`."""
         ...

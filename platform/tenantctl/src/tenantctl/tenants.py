@@ -129,6 +129,17 @@ class Tenants:
         """
         return self._count(await self._fleet.snapshot())
 
+    async def changed_at(self, tenant_id: str) -> float | None:
+        """When a tenant's file was last changed or removed, in epoch seconds; None: it never was.
+
+        As of the last census.
+
+        Raises:
+            GitError: The fleet cannot be read.
+        """
+        newest = await self._fleet.log(self.path_of_tenant(tenant_id), limit=1)
+        return newest[0].time.timestamp() if newest else None
+
     def only_show(self) -> None:
         """From now on a change commits nothing: it raises ShownError with what it would."""
         self._only_shows = True

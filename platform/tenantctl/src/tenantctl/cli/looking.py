@@ -11,6 +11,7 @@ from tenantctl import model
 from tenantctl.app import App
 from tenantctl.cli.common import (
     ContextOption,
+    DryRunOption,
     Output,
     OutputOption,
     TenantArgument,
@@ -20,8 +21,11 @@ from tenantctl.cli.common import (
 from tenantctl.errors import DriftError
 from tenantctl.printing import Printer
 from tenantctl.verbs.letters import look, redrive
-from tenantctl.verbs.reconcile import reconcile
+from tenantctl.verbs.reconcile import PATIENCE_SECONDS, reconcile
 from tenantctl.view import Standing, everybody, rooms, standing
+
+#: More letters than a dead-letter queue can be looked through for.
+_ALL = 1_000_000
 
 
 @app.command("list")
@@ -199,13 +203,24 @@ def redrive_command(
     only: Annotated[
         list[str] | None, typer.Option("--message", help="This one only; may stand again.")
     ] = None,
+    dry_run: DryRunOption = False,
     context: ContextOption = None,
     output: OutputOption = Output.TEXT,
 ) -> None:
     """Move dead letters back, to wherever the tenant lives now."""
 
     async def work(app: App, printer: Printer) -> None:
-        done = await redrive(app.control, model.parse_id(tenant_id), only=only or None)
+        name = model.parse_id(tenant_id)
+        if dry_run:
+            found = [
+                letter
+                for letter in await look(app.control, name, limit=_ALL)
+                if not only or {letter.message_id, letter.sqs_id} & set(only)
+            ]
+            printer.result(found)
+            printer.say(f"{len(found)} would be moved back")
+            return
+        done = await redrive(app.control, name, only=only or None)
         printer.result(done)
         printer.say(f"{done.forwarded} moved back, {done.kept} left")
 
@@ -215,13 +230,19 @@ def redrive_command(
 @app.command("reconcile")
 def reconcile_command(
     fix: Annotated[bool, typer.Option("--fix", help="Put right what is safe.")] = False,
+    deep: Annotated[
+        bool, typer.Option("--deep", help="Read tables and dead letters for what is nobody's.")
+    ] = False,
+    patience: Annotated[
+        float, typer.Option(help="Seconds that a step of a move or an offboarding may take.")
+    ] = PATIENCE_SECONDS,
     context: ContextOption = None,
     output: OutputOption = Output.TEXT,
 ) -> None:
     """Compare registry, Git, cluster and cloud; status 9 where they differ."""
 
     async def work(app: App, printer: Printer) -> None:
-        found = await reconcile(app.control, fix=fix)
+        found = await reconcile(app.control, fix=fix, deep=deep, patience=patience)
         printer.result(found)
         printer.table(
             ("ABOUT", "KIND", "WHAT", "FIX"),

@@ -40,7 +40,7 @@ def begun(census: Census, bounds: Bounds, request: Move, placement: Placement | 
     if there.phase == "offboarding":
         raise RefusedError(f"{there.id} is leaving, and goes nowhere else")
     if request.rollback:
-        return _turn_round(there)
+        return turned_round(there)
     target = _target(census, bounds, there, request)
     if there.transition is not None:
         if target != there.home:
@@ -129,7 +129,7 @@ def _opened(census: Census, target: Home) -> tuple[Instance, ...]:
     return (Instance(id=target.pool, kind="pool", home=Home("basic", target.pool)),)
 
 
-def _turn_round(there: Instance) -> Decision:
+def turned_round(there: Instance) -> Decision:
     """The move back: where traffic is decides at which phase it begins."""
     transition = there.transition
     if transition is None:

@@ -101,16 +101,14 @@ async def deploy(
     rings = await files.rings(wanted.train)
     for ring in RINGS[: RINGS.index(wanted.rings[-1]) + 1]:
         step = _Step(control, files, wanted, ring)
-        counts[ring] = await step.prepare()
         held = rings[ring]
+        counts[ring] = await step.prepare(is_new=held.release != wanted.release)
         if held.release != wanted.release:
             step.refuse_skipped(held)
             if (commit := await step.commit(held)) is not None:
                 commits[ring] = commit
-        elif _is_passed(rings, ring, wanted.release):
+        elif _is_passed(rings, ring, wanted.release) or await step.is_over():
             continue
-        else:
-            await step.resume()
         try:
             await step.until_well()
         except UnhealthyError as error:
@@ -162,10 +160,12 @@ class _Step:
         self._letters: dict[str, int] = {}
         #: Who had given up before, as it was: that is no verdict on this release.
         self._failed_before: dict[str, Applied] = {}
-        self._soak_ends_at: float | None = None
 
-    async def prepare(self) -> int:
-        """Look at who is in the ring, before anything is changed; how many there are."""
+    async def prepare(self, *, is_new: bool) -> int:
+        """Look at who is in the ring; how many there are.
+
+        Who has given up before the ring's line is changed (`is_new`) is no verdict on what comes.
+        """
         census = await self._control.tenants.census()
         self._instances = {
             one.id: one
@@ -180,9 +180,7 @@ class _Step:
                     "resume it there (flux resume helmrelease)"
                 )
         self._failed_before = {
-            name: state
-            for name, state in applied.items()
-            if state.has_failed and not self._runs(state)
+            name: state for name, state in applied.items() if is_new and state.has_failed
         }
         self._letters = await self._depths()
         return len(self._instances)
@@ -212,15 +210,19 @@ class _Step:
         self._control.observer.step("committed", f"{self._name}: {change.commit}")
         return change.commit
 
-    async def resume(self) -> None:
-        """Go on with a ring that has the line: where all run it, what is left of the soak."""
-        self._failed_before = {}
-        if all(self._runs(state) and state.is_ready for state in (await self._applied()).values()):
-            moment = await self._files.committed_at(
-                self._wanted.train, _subject(self._wanted, self._ring)
-            )
-            if moment is not None:
-                self._soak_ends_at = moment.timestamp() + self._wanted.soak_seconds
+    async def is_over(self) -> bool:
+        """Whether a ring that has the line runs it, and was watched for as long as is asked.
+
+        One that was not is watched anew: nobody knows what dead letters there were before.
+        """
+        if not all(self._is_well(state) for state in (await self._applied()).values()):
+            return False
+        moment = await self._files.committed_at(
+            self._wanted.train, _subject(self._wanted, self._ring)
+        )
+        if moment is None:
+            return False
+        return moment.timestamp() + self._wanted.soak_seconds <= self._control.clock()
 
     async def until_well(self) -> None:
         """Wait until all run the release, and watch them for a while.
@@ -230,11 +232,13 @@ class _Step:
         """
         await self._until_ready()
         control = self._control
+        applied = await self._applied()
+        for name in self._left_out(applied):
+            control.observer.step("left-out", f"{name} gave up before: {applied[name].detail}")
         if not self._instances:
             return  # there is nobody to watch
-        if self._soak_ends_at is None:
-            self._soak_ends_at = control.clock() + self._wanted.soak_seconds
-        while (left := self._soak_ends_at - control.clock()) > 0:
+        ends_at = control.clock() + self._wanted.soak_seconds
+        while (left := ends_at - control.clock()) > 0:
             self._refuse_failed(await self._applied())
             await self._refuse_letters()
             control.observer.waiting(f"{self._name} to be well for {left:.0f} s more")
@@ -246,10 +250,11 @@ class _Step:
         async def ask() -> str:
             applied = await self._applied()
             self._refuse_failed(applied)
+            left_out = self._left_out(applied)
             waits = [
                 f"{name}: {state.detail or 'it to take up the release'}"
                 for name, state in sorted(applied.items())
-                if not (self._runs(state) and state.is_ready)
+                if not self._is_well(state) and name not in left_out
             ]
             return f"{self._name}, {len(waits)} left: {waits[0]}" if waits else ""
 
@@ -296,6 +301,14 @@ class _Step:
         if change is not None:
             self._control.observer.step("put-back", f"{self._name}: {change.commit}")
         return f"{self._name} has {held.before or 'no release'} again"
+
+    def _left_out(self, applied: Mapping[str, Applied]) -> list[str]:
+        """Who had given up before and is as it was, where others can show how the release does."""
+        found = [name for name, one in applied.items() if self._failed_before.get(name) == one]
+        return sorted(found) if len(found) < len(applied) else []
+
+    def _is_well(self, state: Applied) -> bool:
+        return self._runs(state) and state.is_ready
 
     def _runs(self, state: Applied) -> bool:
         return state.chart.rpartition("@")[2] == self._wanted.release.digest

@@ -9,49 +9,52 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from typing import Final
 
 from tenantctl.control import Control
 from tenantctl.errors import RefusedError, UnfinishedError
 from tenantctl.model import Home, Instance
 from tenantctl.ports import Applied
 from tenantctl.tenants import Census
+from tenantctl.verbs.differences import Difference, contents
 from tenantctl.verbs.placements import register
 from tenantctl.view import expected_status
 from tenantry import names
 from tenantry.registry import Placement
 from tenantry.tenant_id import TenantId
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Difference:
-    """Something that is not as it should be.
-
-    Attributes:
-        about: A tenant, a pool, a path, a queue or a table.
-        kind: One word for each kind, for machines.
-        detail: What is the case, and what a person can do, in words.
-        can_fix: Whether `--fix` puts it right.
-        fixed: Whether it did.
-    """
-
-    about: str
-    kind: str
-    detail: str
-    can_fix: bool = False
-    fixed: bool = False
+#: How long a move or an offboarding may take for one step, in seconds, before it counts as one
+#: that stands still.
+PATIENCE_SECONDS: Final = 7_200.0
 
 
-async def reconcile(control: Control, *, fix: bool = False) -> tuple[Difference, ...]:
+async def reconcile(
+    control: Control,
+    *,
+    fix: bool = False,
+    deep: bool = False,
+    patience: float = PATIENCE_SECONDS,
+) -> tuple[Difference, ...]:
     """Every difference, those that were put right marked.
+
+    Args:
+        control: The environment.
+        fix: Put right what is safe.
+        deep: Read every table and look through pools' dead letters for what is nobody's.
+        patience: How long a move or an offboarding may have been at the same step, in seconds:
+            until then it is on its way, and no difference.
 
     Raises:
         GitError, UnavailableError, RegistryUnavailableError: Somebody could not be asked, so that
             nothing can be said.
     """
-    census, applied, scanned, cloud = await asyncio.gather(
+    # The registry first: who changes a status commits it before, so what is read of Git after
+    # this is no older, and a fix that is conditional on this cannot undo it.
+    scanned = await control.registry.scan()
+    census, applied, strays, cloud = await asyncio.gather(
         control.tenants.census(),
         control.cluster.instances(),
-        control.registry.scan(),
+        control.cluster.strays(),
         _cloud(control),
     )
     placements = scanned.placements
@@ -67,7 +70,7 @@ async def reconcile(control: Control, *, fix: bool = False) -> tuple[Difference,
             placements.get(TenantId(name)),
             now=control.clock(),
         )
-        if difference is None:
+        if difference is None or await _is_on_its_way(control, name, difference, patience):
             continue
         if fix and difference.can_fix:
             difference = await _fix(
@@ -75,9 +78,26 @@ async def reconcile(control: Control, *, fix: bool = False) -> tuple[Difference,
             )
         found.append(difference)
     found += _of_pools(census, applied)
+    found += [
+        Difference(about=name, kind="orphan", detail=f"{what} of no release: look at its state")
+        for name, what in sorted(strays.items())
+        if name not in broken
+    ]
     present = {name for name, one in placements.items() if one.status != "offboarded"}
     found += _of_cloud(control, census, applied, {*present, *broken}, cloud)
+    if deep:
+        found += await contents(control, census, placements)
     return tuple(found)
+
+
+async def _is_on_its_way(
+    control: Control, name: str, difference: Difference, patience: float
+) -> bool:
+    """Whether it is a move or an offboarding that has just begun a step."""
+    if difference.kind not in {"moving", "leaving"}:
+        return False
+    changed_at = await control.tenants.changed_at(name)
+    return changed_at is not None and control.clock() - changed_at < patience
 
 
 def _of_tenant(  # noqa: PLR0911 - a table of cases, the first that holds is told
