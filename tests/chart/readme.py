@@ -60,7 +60,11 @@ def _default(path: str, is_required: bool) -> str:
 
 
 def takes(node: dict[str, Any]) -> str:
-    """The kind of a value, and its bounds."""
+    """The kind of a value, and its bounds; a definition that has a title goes by that."""
+    if "$ref" in node:
+        node = SCHEMA["definitions"][node["$ref"].rpartition("/")[2]]
+    if "title" in node:
+        return str(node["title"])
     if "enum" in node:
         return ", ".join(f"`{each}`" for each in node["enum"])
     if node["type"] == "array":

@@ -53,9 +53,9 @@ class Helm(Protocol):
 class _Sdk:
     """Helm 4's own SDK."""
 
-    def __init__(self, sdk: Any) -> None:
+    def __init__(self, sdk: Any, chart: Path) -> None:
         self._sdk = sdk
-        self._chart = sdk.Chart.load(str(CHART))
+        self._chart = sdk.Chart.load(str(chart))
 
     def render(self, values: Mapping[str, Any], name: str) -> dict[str, str]:
         try:
@@ -70,11 +70,23 @@ class _Sdk:
 class _Binary:
     """A `helm` on the PATH, where there is no wheel of the SDK."""
 
+    def __init__(self, chart: Path) -> None:
+        self._chart = chart
+
     def render(self, values: Mapping[str, Any], name: str) -> dict[str, str]:
         with tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:
             yaml.safe_dump(dict(values), file)
             file.flush()
-            command = ["helm", "template", name, str(CHART), "-n", "tenants", "-f", file.name]
+            command = [
+                "helm",
+                "template",
+                name,
+                str(self._chart),
+                "-n",
+                "tenants",
+                "-f",
+                file.name,
+            ]
             ran = subprocess.run(command, check=False, capture_output=True, text=True)
         if ran.returncode:
             raise RefusedError(ran.stderr)
@@ -86,7 +98,7 @@ class _Binary:
 
 
 @cache
-def helm() -> Helm:
+def helm(chart: Path = CHART) -> Helm:
     """The SDK, or a binary; the test is skipped where there is neither."""
     try:
         import helm_python  # noqa: PLC0415 - there is a wheel for some machines only
@@ -94,8 +106,8 @@ def helm() -> Helm:
         if shutil.which("helm") is None:
             # Nothing else renders a chart; where CI sets TENANTRY_REQUIRE=all this is a failure.
             pytest.skip("neither helm-python-sdk nor a helm on the PATH")
-        return _Binary()
-    return _Sdk(helm_python)
+        return _Binary(chart)
+    return _Sdk(helm_python, chart)
 
 
 def example(name: str) -> dict[str, Any]:
@@ -126,17 +138,17 @@ def moving(
     return values({**to, "transition": {"from": left, "phase": phase}})
 
 
-def texts(given: Mapping[str, Any]) -> dict[str, str]:
+def texts(given: Mapping[str, Any], chart: Path = CHART) -> dict[str, str]:
     """Each template's text, by its path.
 
     Raises:
         RefusedError: The values are wrong.
     """
     instance = given.get("instance") or {}
-    return helm().render(given, str(instance.get("id", "release"))[:50] or "release")
+    return helm(chart).render(given, str(instance.get("id", "release"))[:50] or "release")
 
 
-def render(given: Mapping[str, Any]) -> list[Object]:
+def render(given: Mapping[str, Any], chart: Path = CHART) -> list[Object]:
     """All objects, in the order of their templates.
 
     Raises:
@@ -144,7 +156,7 @@ def render(given: Mapping[str, Any]) -> list[Object]:
     """
     return [
         found
-        for path, text in sorted(texts(given).items())
+        for path, text in sorted(texts(given, chart).items())
         if not path.endswith("NOTES.txt")
         for found in yaml.load_all(text, _Loader)
         if found is not None

@@ -124,6 +124,7 @@ OUT: Final[dict[str, tuple[str, Peer, int, bool]]] = {
     "an endpoint, on another port": ("consumer", ENDPOINT, 5432, False),
     "whatever else is in the VPC": ("consumer", NEIGHBOUR, 443, False),
     "another network that is private": ("producer", Peer("10.1.0.1"), 443, False),
+    "a network for tests, as some VPCs have": ("producer", Peer("198.19.0.1"), 443, False),
     "the identity provider": ("producer", INTERNET, 443, True),
     "the internet, not as HTTPS": ("producer", INTERNET, 80, False),
     "telemetry": ("producer", elsewhere("monitoring", app="otel"), 4318, True),

@@ -30,7 +30,7 @@ def test_a_row_is_what_a_reader_looks_for() -> None:
         "| `instance.overrides.consumer.settings.waitSeconds` | - | whole number, 1 to 20 |"
         in table
     )
-    assert '| `facts.identity.cidrs` | `["0.0.0.0/0"]` | list of `^' in table
+    assert '| `facts.identity.cidrs` | `["0.0.0.0/0"]` | list of CIDR blocks of IPv4 or' in table
 
 
 def test_every_default_is_in_the_schema() -> None:

@@ -339,8 +339,18 @@ def test_patterns_are_the_services_own() -> None:
     assert POOL_PATTERN == SCHEMA["definitions"]["pool"]["pattern"]
 
 
+#: What a reader of YAML takes for something else than text.
+WORDS = st.sampled_from(
+    [
+        *("true", "false", "null", "yes", "no", "off", "on", "y", "n", "~"),
+        "0123",
+        "1e3",
+        "12345678",
+    ]
+)
 IDS = st.one_of(
     st.text(max_size=40),
+    WORDS,
     st.from_regex(RULE["pattern"], fullmatch=True),
     st.builds(
         "".join,
@@ -407,9 +417,9 @@ def test_bounds_of_settings_are_the_services_own(service: str) -> None:
 INSTANCES = st.one_of(
     st.fixed_dictionaries(
         {
-            "id": st.from_regex(r"[a-z][a-z0-9]{2,9}(-[a-z0-9]{1,9})?", fullmatch=True).filter(
-                is_tenant
-            )
+            "id": st.one_of(
+                st.from_regex(r"[a-z][a-z0-9]{2,9}(-[a-z0-9]{1,9})?", fullmatch=True), WORDS
+            ).filter(is_tenant)
         }
     ).flatmap(
         lambda base: st.sampled_from(
@@ -449,6 +459,9 @@ def _of(node: Node) -> st.SearchStrategy[Any]:
 
 
 FACTS = SCHEMA["properties"]["facts"]["properties"]
+#: Of namespaces, classes and node pools.
+NAMES = st.one_of(st.just("plain"), WORDS.filter(str.isalnum))
+LABELS = st.dictionaries(WORDS.filter(str.isalpha), WORDS.filter(str.isalnum), max_size=3)
 
 
 @st.composite
@@ -473,9 +486,11 @@ def any_values(draw: st.DrawFn) -> dict[str, Any]:
     return values(
         instance,
         addons={key: draw(_of(node)) for key, node in FACTS["addons"]["properties"].items()},
-        routes={
-            key: draw(_of(FACTS["routes"]["properties"][key])) for key in ("kind", "byHeader")
-        },
+        routes={key: draw(_of(FACTS["routes"]["properties"][key])) for key in ("kind", "byHeader")}
+        | {"className": draw(NAMES), "gatewayNamespace": draw(NAMES)},
+        nodePools={tier: draw(NAMES) for tier in FACTS["nodePools"]["properties"]},
+        monitoring={"namespace": draw(NAMES), "labels": draw(LABELS)},
+        module={"source": draw(NAMES), "tags": draw(LABELS)},
         identity={"mode": draw(_of(FACTS["identity"]["properties"]["mode"]))},
         telemetry={"endpoint": draw(st.sampled_from(["", "http://otel:4318", "https://otel.x"]))},
         local={"awsEndpointUrl": draw(st.sampled_from(["", "http://10.0.0.1:4566"]))},

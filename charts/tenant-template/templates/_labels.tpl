@@ -8,9 +8,9 @@ become of the object: admission lets go what is `offboarding`, and nothing else.
 app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .root.Release.Service }}
 helm.sh/chart: {{ .root.Chart.Name }}-{{ .root.Chart.Version | replace "+" "_" }}
-tenantry.dev/environment: {{ .root.Values.facts.environment }}
-tenantry.dev/ring: {{ .root.Values.instance.ring }}
-tenantry.dev/phase: {{ .phase }}
+tenantry.dev/environment: {{ .root.Values.facts.environment | quote }}
+tenantry.dev/ring: {{ .root.Values.instance.ring | quote }}
+tenantry.dev/phase: {{ .phase | quote }}
 {{- end -}}
 
 {{/* What pods are labelled with: nothing here changes with a release, which would restart them. */}}
@@ -22,26 +22,26 @@ app.kubernetes.io/part-of: tenantry
 
 {{/* Tenant, tier and pool: whom to ask, and whom to charge. A pool's have no tenant. */}}
 {{- define "tenantry.whose" -}}
-tenantry.dev/tier: {{ .tier }}
+tenantry.dev/tier: {{ .tier | quote }}
 {{- if eq .kind "tenant" }}
-tenantry.dev/tenant: {{ .id }}
+tenantry.dev/tenant: {{ .id | quote }}
 {{- end }}
 {{- with .pool }}
-tenantry.dev/pool: {{ . }}
+tenantry.dev/pool: {{ . | quote }}
 {{- end }}
 {{- end -}}
 
 {{/* Never changes in the life of an instance: a Deployment's selector cannot. */}}
 {{- define "tenantry.selector" -}}
 app.kubernetes.io/name: tenantry
-app.kubernetes.io/instance: {{ .context.id }}
+app.kubernetes.io/instance: {{ .context.id | quote }}
 app.kubernetes.io/component: {{ .component }}
 {{- end -}}
 
 {{/* How far a move is, on what says where the tenant is: the next values are held against it. */}}
 {{- define "tenantry.transition" -}}
 {{- with .Values.instance.transition -}}
-tenantry.dev/transition: {{ .phase }}
+tenantry.dev/transition: {{ .phase | quote }}
 {{- end -}}
 {{- end -}}
 

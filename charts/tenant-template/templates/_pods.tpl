@@ -9,9 +9,9 @@ securityContext:
   runAsGroup: 65532
   seccompProfile: {type: RuntimeDefault}
 nodeSelector:
-  tenantry.dev/node-pool: {{ .nodePool }}
+  tenantry.dev/node-pool: {{ .nodePool | quote }}
 tolerations:
-  - {key: tenantry.dev/node-pool, operator: Equal, value: {{ .nodePool }}, effect: NoSchedule}
+  - {key: tenantry.dev/node-pool, operator: Equal, value: {{ .nodePool | quote }}, effect: NoSchedule}
 volumes:
   - name: tmp
     emptyDir: {sizeLimit: 64Mi}
@@ -85,7 +85,7 @@ Empty is not set, so what is optional is left out.
 - {name: TENANTRY_TENANT_CLAIM, value: {{ $identity.claim | quote }}}
 {{- end }}
 {{- range $key, $value := .workload.settings }}
-- {name: TENANTRY_{{ $key | snakecase | upper }}, value: {{ include "tenantry.number" $value | quote }}}
+- {name: {{ $key | snakecase | upper | printf "TENANTRY_%s" | quote }}, value: {{ include "tenantry.number" $value | quote }}}
 {{- end }}
 - {name: AWS_REGION, value: {{ $facts.region | quote }}}
 - {name: AWS_DEFAULT_REGION, value: {{ $facts.region | quote }}}

@@ -1,7 +1,7 @@
 {{/* Of both tests' pods. Takes root, context, name; the test's own environment follows it. */}}
 {{- define "tenantry.testMetadata" -}}
 name: test-{{ .name }}
-namespace: {{ .context.id }}
+namespace: {{ .context.id | quote }}
 labels:
   {{- include "tenantry.labels" (dict "root" .root "context" .context "component" "test" "phase" .context.consumer.phase) | nindent 2 }}
 annotations:
@@ -11,7 +11,7 @@ annotations:
 
 {{- define "tenantry.testContainer" -}}
 name: probe
-image: {{ .context.consumer.image }}
+image: {{ .context.consumer.image | quote }}
 imagePullPolicy: IfNotPresent
 command: [python, -c]
 args:
