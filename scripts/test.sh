@@ -18,11 +18,15 @@ command -v terraform >/dev/null || {
   echo "make test: terraform is not on the PATH, so tests/platform is left out" >&2
   without="--ignore tests/platform"
 }
-# Two at a time, but for those that start services, which measure and would measure each other.
+# Two at a time, but for those that measure, and would measure each other.
+alone="tests/integration/test_calls.py tests/integration/test_footprint.py"
+play() { [ "$status" -ne 0 ] || .venv/bin/coverage run -m pytest -m "$here" "$@" || status=$?; }
 # shellcheck disable=SC2086 # two words, or none
-.venv/bin/coverage run -m pytest -m "$here" --numprocesses 2 --ignore tests/integration \
-  $without tests || status=$?
-[ "$status" -ne 0 ] || .venv/bin/coverage run -m pytest -m "$here" tests/integration || status=$?
+play --numprocesses 2 --ignore tests/integration $without tests
+# shellcheck disable=SC2086 # two words each
+play --numprocesses 2 --dist loadfile $(printf -- '--ignore %s ' $alone) tests/integration
+# shellcheck disable=SC2086
+play $alone
 .venv/bin/coverage combine --quiet
 .venv/bin/coverage html --quiet --fail-under=0 --directory "$data/html"
 [ "$status" -eq 0 ] || exit "$status"
