@@ -19,14 +19,13 @@ command -v terraform >/dev/null || {
   without="--ignore tests/platform"
 }
 # Two at a time, but for those that measure, and would measure each other.
-alone="tests/integration/test_calls.py tests/integration/test_footprint.py"
+calls=tests/integration/test_calls.py
+footprint=tests/integration/test_footprint.py
 play() { [ "$status" -ne 0 ] || .venv/bin/coverage run -m pytest -m "$here" "$@" || status=$?; }
 # shellcheck disable=SC2086 # two words, or none
 play --numprocesses 2 --ignore tests/integration $without tests
-# shellcheck disable=SC2086 # two words each
-play --numprocesses 2 --dist loadfile $(printf -- '--ignore %s ' $alone) tests/integration
-# shellcheck disable=SC2086
-play $alone
+play --numprocesses 2 --dist loadfile --ignore "$calls" --ignore "$footprint" tests/integration
+play "$calls" "$footprint"
 .venv/bin/coverage combine --quiet
 .venv/bin/coverage html --quiet --fail-under=0 --directory "$data/html"
 [ "$status" -eq 0 ] || exit "$status"
