@@ -16,11 +16,13 @@ import pytest
 import yaml
 
 from chart.render import Object, values
-from cluster.admission import ADMISSION, BINDING, POLICY, documents, facts
+from cluster.admission import ADMISSION, BINDING, DEFAULTS, POLICY, documents, facts
 
 RULE: Final[dict[str, Any]] = json.loads(
     (files("tenantry") / "data" / "tenant_id.json").read_text()
 )
+BASE: Final = ADMISSION.parent.parent / "clusters" / "base"
+TENANCY: Final = ADMISSION.parent / "tenancy"
 #: `params.data.x`, `params.data['x']`, `params.data[?'x']`, `params.data['x.' + …]`.
 PARAMETER: Final = re.compile(r"params\.data(?:\.(\w+)|\[\??'([a-z.-]+)'( \+)?)")
 
@@ -176,6 +178,52 @@ def test_ids_are_those_of_the_data_file() -> None:
         "reserved": said("ids.tenantry.dev", "reserved"),
         "reserved_prefixes": said("ids.tenantry.dev", "reservedPrefixes"),
     }
+
+
+def test_the_runners_image_is_the_charts() -> None:
+    """A chart that names another repository would be refused as a whole."""
+    repository = DEFAULTS["images"]["runner"]["repository"]
+
+    assert repository == said("terraforms.tenantry.dev", "repository")
+
+
+def test_who_deletes_is_who_installs() -> None:
+    """The account that Flux acts as, by the Kustomizations of the shards."""
+    [_, _, namespace, name] = said("contents.tenantry.dev", "installer").split(":")
+    [patch] = yaml.safe_load((BASE / "tenants.yaml").read_text("utf-8"))["spec"]["patches"]
+    release = yaml.safe_load(patch["patch"])["spec"]
+
+    assert (namespace, name) == ("tenants", release["serviceAccountName"])
+
+
+def test_what_the_installer_may_make_nobody_else_deletes() -> None:
+    """Each kind that its rights name; pods are made anew, and namespaces are held elsewhere."""
+    [rules] = [
+        found["rules"]
+        for found in yaml.safe_load_all((TENANCY / "installer.yaml").read_text("utf-8"))
+        if found["kind"] == "ClusterRole"
+    ]
+    made = {
+        (group, resource)
+        for rule in rules
+        if "delete" in rule["verbs"]
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+    }
+    [policy] = [
+        found
+        for found in documents()
+        if (found["kind"], found["metadata"]["name"]) == (POLICY, "contents.tenantry.dev")
+    ]
+    held = {
+        (group, resource)
+        for rule in policy["spec"]["matchConstraints"]["resourceRules"]
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+    }
+
+    assert made - held == {("", "pods"), ("", "namespaces")}
+    assert held <= made
 
 
 def asked() -> set[str]:
