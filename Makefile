@@ -29,7 +29,7 @@ test-faults: dev engine ## Many kills, interruptions, faults, moves under traffi
 test-terraform: dev engine ## Roles and module applied on a local engine, by their own policies | Terraform 1.11+; Go | 5 min
 	@scripts/test-terraform.sh $(ARGS)
 
-test-cluster: dev ## Chart, admission and fleet on a real API server | Go 1.26+ | 3 min, first 10
+test-cluster: dev engine ## Chart, admission, fleet, events on a real API server | Go 1.26+ | 5 min, first 15
 	@scripts/test-cluster.sh $(ARGS)
 
 test-engines: dev ## Contract suites on DynamoDB Local and ElasticMQ | Java 17+, Maven | 1 min
@@ -54,7 +54,7 @@ bench: dev engine ## CPU, AWS calls and latency a message, beside their baseline
 bench-full: dev engine ## All figures: throughput, memory, noisy neighbours too | Python 3.11+, Node | 40 min
 	@exec $(python) -m tenantry_benchmarks --full $(ARGS)
 
-tools: dev ## Build what test-terraform and test-cluster need, once | Go 1.26+ | 15 min
+tools: dev ## Build what test-terraform and test-cluster need, once | Go 1.26+ | 20 min
 	@$(python) scripts/tool.py --all
 
 matrix: dev ## Who may do what in AWS, as a table | Terraform 1.11+ | 15 s

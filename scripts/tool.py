@@ -33,7 +33,11 @@ LOCKS: Final = Path(__file__).resolve().parent.parent / "tests" / "tools"
 CRDS: Final = "crds"
 
 #: Commands whose package is not called like them.
-_PACKAGES: Final = {"etcd": "go.etcd.io/etcd/server/v3"}
+_PACKAGES: Final = {
+    "argo-events": "github.com/argoproj/argo-events/cmd",
+    "etcd": "go.etcd.io/etcd/server/v3",
+    "nats-server": "github.com/nats-io/nats-server/v2",
+}
 #: Commands whose version does not matter here: one on the PATH will do.
 _FROM_PATH: Final = frozenset({"kubectl", "tofu"})
 _NO_GO: Final = 3

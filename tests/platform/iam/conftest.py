@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 import pytest
 
-from iam.rendered import Roles, render
+from iam import world
+from iam.rendered import Role, Roles, render
 from iam.report import report
 from support import terraform
 
@@ -32,6 +34,35 @@ def rendered(
 def roles(rendered: dict[str, Roles]) -> Roles:
     """The roles of the environment `local`, whose cluster is `laptop`."""
     return rendered["roles"]
+
+
+@pytest.fixture(scope="session")
+def platform_rendered(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Roles]:
+    """Roles by the run of the module's tests that made them, add-ons' too."""
+    tool = terraform.find("terraform")
+    if tool is None:
+        # On a person's machine only: in CI a skip is a failure.
+        pytest.skip("terraform is not installed")
+    found = render(tool, tmp_path_factory.mktemp("platform") / "module", "platform")
+    return {run: {name: _with_arn(role) for name, role in of.items()} for run, of in found.items()}
+
+
+@pytest.fixture(scope="session")
+def platform_roles(platform_rendered: dict[str, Roles]) -> Roles:
+    """With every add-on on."""
+    return platform_rendered["platform"]
+
+
+def _with_arn(role: Role) -> Role:
+    """A mocked role has the ARN of no role."""
+    return replace(role, arn=world.role_arn(role.name))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A provider that starts needs seconds of CPU, of which a busy machine has few."""
+    for item in items:
+        if {"rendered", "platform_rendered"} & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.timeout(240))
 
 
 def pytest_terminal_summary(

@@ -96,6 +96,10 @@ class Request:
                 raise RequestError(str(error)) from None
             if isinstance(value, tuple) != is_multivalued(key):
                 raise RequestError(f"{key} cannot be {value!r}")
+        # "The condition matches a resource tag key named either TagKey1 or tagkey1, but not both":
+        # which one is not said.
+        if len({key.lower() for key in told}) < len(told):
+            raise RequestError(f"two keys that differ by case: {', '.join(sorted(told))}")
         object.__setattr__(self, "told", {key.lower(): told[key] for key in told})
 
 

@@ -45,35 +45,44 @@ _TO_ALL: Final = {
         for instance in ("pool-1", "acme")
         for key in ("producer", "consumer")
     },
+    # A tag counts in any case.
+    "queue of pool-1, its tags in capitals": "S",
+    "queue of acme, its tags in capitals": "S",
 }
 
 #: By session and resource what is allowed; nothing is, where nothing stands.
 ALLOWED: Final[dict[str, dict[str, str]]] = {
     "producer@acme": {
         "queue of acme, premium": "S",
+        "queue of acme, its tags in capitals": "S",
         "queue of acme, without the tag consumer-namespace": "S",
         "registry: acme": "G",
     },
     "consumer@acme": {
         "queue of acme, premium": "RDV",
+        "queue of acme, its tags in capitals": "RDV",
         "queue of acme, without the tag producer-namespace": "RDV",
         # What was moved away follows its tenant into a pool.
         "queue of pool-1": "S",
+        "queue of pool-1, its tags in capitals": "S",
         "queue of pool-1, without the tag producer-namespace": "S",
         "queue of pool-2": "S",
         "table of acme: acme": "IBWGQ",
         "table of acme: acme#7": "IBWGQ",
         "table of acme: globex": "IBWGQ",
         "table of acme: no partition named": "IBWGQ",
+        "table of acme, its tags in capitals: acme": "IBWGQ",
         # What was stored in a pool is read until it is copied, and nobody else's.
         "table of pool-1: acme": "GQ",
         "table of pool-1: acme#7": "GQ",
+        "table of pool-1, its tags in capitals: acme": "GQ",
         "table of pool-2: acme": "GQ",
         "registry: acme": "G",
     },
     "consumer@initech": {
         "queue of initech, advanced in pool-1": "RDV",
         "queue of pool-1": "S",
+        "queue of pool-1, its tags in capitals": "S",
         "queue of pool-1, without the tag producer-namespace": "S",
         "queue of pool-2": "S",
         "table of initech: initech": "IBWGQ",
@@ -89,6 +98,7 @@ ALLOWED: Final[dict[str, dict[str, str]]] = {
     "pool-consumer@pool-1": {
         **_TO_ALL,
         "queue of pool-1": "SRDV",
+        "queue of pool-1, its tags in capitals": "SRDV",
         "queue of pool-1, without the tag producer-namespace": "SRDV",
         **{
             f"table of pool-1: {partition}": "IB"
@@ -103,6 +113,8 @@ ALLOWED: Final[dict[str, dict[str, str]]] = {
                 "no partition named",
             )
         },
+        "table of pool-1, its tags in capitals: globex": "IB",
+        "table of pool-1, its tags in capitals: acme": "IB",
         "registry: acme": "G",
         "registry: initech": "G",
         "registry: globex": "G",
@@ -111,6 +123,7 @@ ALLOWED: Final[dict[str, dict[str, str]]] = {
     "tenant-reader@pool-1 for globex": {
         "table of pool-1: globex": "GQ",
         "table of pool-1: globex#7": "GQ",
+        "table of pool-1, its tags in capitals: globex": "GQ",
         # It moves into this pool; a partition of globex is none of its own.
         "table of stark: globex": "GQ",
     },
@@ -121,6 +134,7 @@ ALLOWED: Final[dict[str, dict[str, str]]] = {
     "tenant-reader@pool-1 for acme": {
         "table of pool-1: acme": "GQ",
         "table of pool-1: acme#7": "GQ",
+        "table of pool-1, its tags in capitals: acme": "GQ",
     },
 }
 

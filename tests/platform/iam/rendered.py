@@ -46,14 +46,19 @@ class Role:
 Roles = Mapping[str, Role]
 
 
-def render(tool: Path, folder: Path) -> dict[str, Roles]:
-    """The roles of each run of the module's tests that makes some.
+def render(tool: Path, folder: Path, tests: str = "identity") -> dict[str, Roles]:
+    """The roles of each run of one file of the module's tests that makes some.
+
+    Args:
+        tool: Terraform or OpenTofu.
+        folder: For a copy of the module.
+        tests: The file: `identity` for services and runner, `platform` for the add-ons' too.
 
     Raises:
         TerraformError: A test of the module fails, and what Terraform says.
     """
     root = terraform.open_root(tool, terraform.copy_module(MODULE, folder))
-    said = root.run("test", "-json", "-verbose").splitlines()
+    said = root.run("test", "-json", "-verbose", f"-filter=tests/{tests}.tftest.hcl").splitlines()
     # Each state comes with the provider's schema, 13 MB: only what is needed is read.
     states = [json.loads(line) for line in said if '"type":"test_state"' in line]
     # OpenTofu says the same one level deeper.
@@ -65,18 +70,26 @@ def render(tool: Path, folder: Path) -> dict[str, Roles]:
 
 
 def _roles(resources: list[dict[str, Any]]) -> Iterator[tuple[str, Role]]:
-    values: dict[tuple[str, str], dict[str, Any]] = {
-        (one["type"], one["name"]): one["values"] for one in resources
+    policies = {
+        _name(one): one["values"]["policy"]
+        for one in resources
+        if one["type"] == "aws_iam_role_policy"
     }
-    for (kind, name), role in values.items():
-        if kind == "aws_iam_role":
-            policy = values["aws_iam_role_policy", name]["policy"]
+    for one in resources:
+        if one["type"] == "aws_iam_role":
+            role = one["values"]
             yield (
-                name.replace("_", "-"),
+                _name(one),
                 Role(
                     name=role["name"],
                     arn=role["arn"],
                     trust=json.loads(role["assume_role_policy"]),
-                    access=json.loads(policy),
+                    access=json.loads(policies[_name(one)]),
                 ),
             )
+
+
+def _name(resource: dict[str, Any]) -> str:
+    """What a role is for: its key among others, or its own name."""
+    key = resource.get("index")
+    return key if isinstance(key, str) else str(resource["name"]).replace("_", "-")

@@ -1,18 +1,21 @@
 """What the tenants' Terraform may do: every action of the services it uses, on what it could meet.
 
 Resources are an instance's, not there yet, the environment's own, another environment's, and
-somebody else's; requests come with tags that give, that take away, or with none.
+somebody else's; requests come with tags that give, that take away, or with none. A queue
+may have a policy of its own: the runner can write one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Final, Literal
 
 from iam import world
 from iam.evaluator import Principal, Request, decide
 from iam.matrix import service_authorization
+from iam.policies import Policy, parse
 from iam.rendered import Roles
 from iam.wildcards import Context
 from iam.wire import PODS
@@ -49,6 +52,8 @@ _CHANGED: Final = frozenset(
     | {"eks:DeletePodIdentityAssociation", "eks:UpdatePodIdentityAssociation"}
 )
 _PASSED: Final = frozenset({"producer", "consumer", "pool-producer", "pool-consumer"})
+#: What it may do to one queue or table or another.
+_NEEDED: Final = _SEEN | _MADE_BY_NAME | _TAGGED | _UNTAGGED | _CHANGED
 
 #: What a request says: of tags that it gives.
 _GIVING: Final[dict[str, Mapping[str, str]]] = {
@@ -65,19 +70,25 @@ _TAKING: Final = (
     "tenantry:tier",
     "tenantry:producer-namespace",
     "tenantry:consumer-namespace",
+    "TENANTRY:tier",
 )
 _MAY_GO: Final = frozenset({"cost", "tenantry:pool"})
 
 
 @dataclass(frozen=True, slots=True)
 class Thing:
-    """Something that Terraform might touch. `kind` is of the Service Authorization Reference."""
+    """Something that Terraform might touch. `kind` is of the Service Authorization Reference.
+
+    Attributes:
+        is_open: Whether it has a policy of its own, which lets the runner do everything.
+    """
 
     label: str
     kind: str
     whose: Whose
     arn: str
     tags: Mapping[str, str]
+    is_open: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,14 +100,41 @@ class Ask:
     request: Request
     expected: bool
 
+    def is_allowed(self, policy: Policy) -> bool:
+        """What the runner's policy and the thing's own decide."""
+        own = _opening(self.thing.arn, self.request.principal.arn) if self.thing.is_open else None
+        return decide(self.request, identity=[policy], resource=own).allowed
+
     def __str__(self) -> str:
         may = "may" if self.expected else "may not"
         return f"tf-runner {may} {self.request.action} on {self.thing.label} with {self.said}"
 
 
+@cache
+def _opening(arn: str, session: str) -> Policy:
+    """The widest policy that a resource can have: it names the session itself."""
+    everything = f"{arn.split(':')[2]}:*"
+    statement = {"Effect": "Allow", "Action": everything, "Resource": arn}
+    return parse(
+        {"Version": "2012-10-17", "Statement": [statement | {"Principal": {"AWS": session}}]}
+    )
+
+
 def things(roles: Roles) -> list[Thing]:
     """All of them."""
-    return [*_named(), *_of_the_cluster(), *_roles(roles), Thing("*", "", "all", "*", {})]
+    everything = Thing("*", "", "all", "*", {})
+    return [*_named(), *_opened(), *_of_the_cluster(), *_roles(roles), everything]
+
+
+def _opened() -> Iterator[Thing]:
+    """What has a policy of its own that lets the runner in. A queue's it could have written."""
+    for words, kind, arn in (
+        ("queue", "queue", world.queue_arn("local-acme-messages")),
+        ("dead-letter queue", "queue", world.queue_arn("local-acme-messages-dead-letters")),
+        ("table", "table", world.table_arn("local-acme-messages")),
+    ):
+        label = f"{words} of acme, whose own policy lets it in"
+        yield Thing(label, kind, "instance", arn, _MADE, is_open=True)
 
 
 def _named() -> Iterator[Thing]:
@@ -203,8 +241,11 @@ def _actions(thing: Thing) -> Iterator[tuple[str, frozenset[str]]]:
         if service == "sts":
             continue
         for name, one in facts["actions"].items():
+            action = f"{service}:{name}"
+            if thing.is_open and action in _NEEDED:
+                continue  # that it may without
             if (thing.kind in one["on"]) if thing.kind else not one["on"]:
-                yield f"{service}:{name}", frozenset(one["keys"])
+                yield action, frozenset(one["keys"])
 
 
 def _said(thing: Thing, action: str, keys: frozenset[str]) -> Iterator[tuple[str, Context]]:
@@ -248,6 +289,11 @@ def _is_allowed(thing: Thing, action: str, said: str) -> bool:  # noqa: PLR0911 
     return action in _CHANGED and thing.whose == "instance"
 
 
+def wrong(asked: Iterable[Ask], policy: Policy) -> Iterator[Ask]:
+    """Those whose answer is not what it is to be."""
+    return (ask for ask in asked if ask.is_allowed(policy) != ask.expected)
+
+
 #: How what the runner may do is written in the table.
 _GROUPS: Final = {
     "L": _LISTED,
@@ -267,7 +313,7 @@ def table(roles: Roles) -> str:
     allowed: dict[str, set[str]] = {}
     for ask in asked:
         found = allowed.setdefault(ask.thing.label, set())
-        if decide(ask.request, identity=[policy]).allowed:
+        if ask.is_allowed(policy):
             groups = [one for one, actions in _GROUPS.items() if ask.request.action in actions]
             found.add(groups[0] if groups else "!")
     width = max(map(len, allowed))

@@ -86,8 +86,9 @@ def test_a_document_that_is_not_understood_is_refused() -> None:
         {"aws:Unheard": "a"},
         {"dynamodb:LeadingKeys": "acme"},
         {"aws:ResourceTag/a": ("x", "y")},
+        {"aws:ResourceTag/a": "x", "aws:ResourceTag/A": "y"},
     ],
-    ids=["a-key-nobody-knows", "one-of-several", "several-of-one"],
+    ids=["a-key-nobody-knows", "one-of-several", "several-of-one", "a-tag-in-two-cases"],
 )
 def test_a_request_that_cannot_be_is_refused(context: dict[str, Any]) -> None:
     """A key that no policy could ask for would be ignored, and hide a slip."""

@@ -5,12 +5,11 @@ The policies are those that Terraform renders. The matrix is printed at the end 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
 from iam import runner, trust
-from iam.evaluator import decide
 from iam.matrix import ALLOWED, LETTERS, WHOLE, Cell, cells, recorded_calls, wrong
 from iam.policies import Policy, parse
 from iam.rendered import Roles
@@ -39,13 +38,6 @@ def entries(roles: Roles) -> list[Entry]:
 def asks(roles: Roles) -> list[Ask]:
     """Everything that Terraform might do."""
     return runner.asks(roles)
-
-
-def wrong_asks(asks: list[Ask], policy: Policy) -> Iterator[Ask]:
-    """Those whose answer is not what it is to be."""
-    for ask in asks:
-        if decide(ask.request, identity=[policy]).allowed != ask.expected:
-            yield ask
 
 
 def test_own_is_allowed_and_all_else_is_denied(roles: Roles, matrix: list[Cell]) -> None:
@@ -114,7 +106,21 @@ def test_who_may_become_a_role(roles: Roles, entries: list[Entry]) -> None:
 
 def test_terraform_may_what_the_module_needs(roles: Roles, asks: list[Ask]) -> None:
     """On the environment's instances alone; it sees no message, and makes nobody a role."""
-    assert [] == [str(ask) for ask in wrong_asks(asks, roles[RUNNER].access_policy())]
+    assert [] == [str(ask) for ask in runner.wrong(asks, roles[RUNNER].access_policy())]
+
+
+def test_a_queues_own_policy_lets_the_runner_see_no_message(roles: Roles, asks: list[Ask]) -> None:
+    """It may write such a policy: without the denial of all else it could let itself receive."""
+    access = roles[RUNNER].access
+    less = [one for one in access["Statement"] if one["Sid"] != "NothingElseByAnyPolicy"]
+    opened = [ask for ask in asks if ask.thing.is_open]
+
+    assert not any(ask.is_allowed(parse(access)) for ask in opened)
+    let_in = {
+        ask.request.action for ask in opened if ask.is_allowed(parse(access | {"Statement": less}))
+    }
+    assert {"sqs:ReceiveMessage", "sqs:SendMessage", "sqs:PurgeQueue"} <= let_in
+    assert {"dynamodb:GetItem", "dynamodb:PartiQLDelete", "dynamodb:Scan"} <= let_in
 
 
 def survivors(document: dict[str, object], judge: Callable[[Policy], object]) -> list[Widened]:
@@ -141,7 +147,7 @@ def test_each_widened_statement_of_the_runner_turns_a_cell_red(
     roles: Roles, asks: list[Ask]
 ) -> None:
     """Of what it may, and of what is forbidden it."""
-    left = survivors(roles[RUNNER].access, lambda policy: next(wrong_asks(asks, policy), None))
+    left = survivors(roles[RUNNER].access, lambda policy: next(runner.wrong(asks, policy), None))
 
     assert [] == [str(one) for one in left]
 

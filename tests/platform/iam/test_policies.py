@@ -20,10 +20,11 @@ def listed(value: Any) -> list[Any]:
 
 
 def statements(roles: Roles) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Each statement of each role's access policy, with where it stands."""
+    """Each statement that names actions, of each role's access policy, with where it stands."""
     for role in roles.values():
         for statement in role.access["Statement"]:
-            yield f"{role.name} {statement['Sid']}", statement
+            if "Action" in statement:
+                yield f"{role.name} {statement['Sid']}", statement
 
 
 def kinds_of(action: str) -> tuple[str, dict[str, Any], dict[str, Any]]:
@@ -73,6 +74,21 @@ def test_each_condition_can_be_told(roles: Roles) -> None:
             for key in keys:
                 prefix, slash, _ = key.partition("/")
                 assert f"{prefix}{slash}" in known, f"{where}: {action} has no {key}"
+
+
+def test_what_is_denied_by_its_rest_is_all_that_nothing_allows(roles: Roles) -> None:
+    """For everything, always: no policy of a resource opens more to the runner than its own."""
+    own = roles["tf-runner"].access["Statement"]
+    granted = {
+        action
+        for statement in own
+        if statement["Effect"] == "Allow"
+        for action in listed(statement["Action"])
+    }
+    [rest] = [dict(statement) for statement in own if "NotAction" in statement]
+
+    assert granted == set(rest.pop("NotAction"))
+    assert {"Sid": "NothingElseByAnyPolicy", "Effect": "Deny", "Resource": "*"} == rest
 
 
 def test_what_has_several_values_is_never_asked_of_none(roles: Roles) -> None:

@@ -40,7 +40,17 @@ def widened(document: Document) -> Iterator[Widened]:
         for how, changed in changes:
             wider = copy.deepcopy(document)
             wider["Statement"][number : number + 1] = [changed] if changed else []
+            if is_allow and changed:
+                _let_by(wider, _listed(changed["Action"]))
             yield Widened(statement["Sid"], how, wider)
+
+
+def _let_by(document: Document, actions: list[str]) -> None:
+    """The module denies what no statement of the role allows: what one allows more is kept."""
+    for statement in document["Statement"]:
+        if "NotAction" in statement:
+            kept = statement["NotAction"]
+            statement["NotAction"] = [*kept, *(one for one in actions if one not in kept)]
 
 
 def _of_an_allow(
@@ -77,12 +87,12 @@ _SERVICES: Final = ["pods.eks.amazonaws.com", "ec2.amazonaws.com"]
 
 def _of_a_deny(statement: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any] | None]]:
     yield "gone", None
-    actions = _listed(statement["Action"])
-    if len(actions) > 1:
-        for one in actions:
-            rest = [action for action in actions if action != one]
-            yield f"without action {one}", statement | {"Action": rest}
+    yield from _of_denied_actions(statement)
     for operator, keys in statement.get("Condition", {}).items():
+        if operator.endswith("IgnoreCase"):
+            others = {one: of for one, of in statement["Condition"].items() if one != operator}
+            exact = others | {operator.removesuffix("IgnoreCase"): keys}
+            yield f"{operator} in one case", statement | {"Condition": exact}
         for key, values in keys.items():
             listed = _listed(values)
             for one in listed if len(listed) > 1 else []:
@@ -95,6 +105,26 @@ def _of_a_deny(statement: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any] 
             less["Condition"].setdefault("Null", {}).update(dict.fromkeys(keys, "false"))
             if less != statement:
                 yield f"{operator} only where there is something to compare", less
+
+
+def _of_denied_actions(statement: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    actions = _listed(statement.get("Action", []))
+    for one in actions if len(actions) > 1 else []:
+        rest = [action for action in actions if action != one]
+        yield f"without action {one}", statement | {"Action": rest}
+    if "NotAction" in statement:
+        kept = statement["NotAction"]
+        for one in _opened_elsewhere():
+            if one not in kept:
+                yield f"not {one}", statement | {"NotAction": [*kept, one]}
+
+
+def _opened_elsewhere() -> Iterator[str]:
+    """What a policy of a queue or a table can open: every action on one."""
+    for service, kind in (("sqs", "queue"), ("dynamodb", "table")):
+        for name, one in service_authorization()[service]["actions"].items():
+            if kind in one["on"]:
+                yield f"{service}:{name}"
 
 
 def _adds_something(

@@ -39,7 +39,8 @@ _ON_A_TABLE: Final = frozenset(
     {"DescribeTable", "UpdateTable", "DeleteTable", "DescribeContinuousBackups", "Scan"}
     | {"UpdateContinuousBackups", "DescribeTimeToLive", "UpdateTimeToLive"}
 )
-_ON_ITEMS: Final = frozenset({"GetItem", "Query", "BatchGetItem", "BatchExecuteStatement"})
+_WRITES: Final = frozenset({"PutItem", "DeleteItem"})
+_ON_ITEMS: Final = _WRITES | {"GetItem", "Query", "BatchGetItem", "BatchExecuteStatement"}
 _TAGGING: Final = frozenset({"TagResource", "UntagResource", "ListTagsOfResource"})
 _ASSOCIATIONS: Final = re.compile(r"/clusters/([^/]+)/pod-identity-associations(?:/([^/]+))?/?")
 _INSERT: Final = re.compile(r'INSERT INTO "([^"]+)" VALUE \{(.*)\}')
@@ -200,6 +201,10 @@ def _items(call: Call, body: dict[str, Any]) -> Iterator[Needed]:
         for table, asked in body["RequestItems"].items():
             told = _read(asked, [_value(key[PARTITION_KEY]) for key in asked["Keys"]])
             yield Needed("dynamodb:BatchGetItem", _table(call, table), told)
+    elif operation in _WRITES:
+        leading = _value((body.get("Item") or body["Key"])[PARTITION_KEY])
+        told = {"dynamodb:LeadingKeys": (leading,)}
+        yield Needed(f"dynamodb:{operation}", _table(call, body["TableName"]), told)
     else:
         leading = _key_of(body) if operation == "GetItem" else _partition_of(body)
         told = _read(body, [leading])

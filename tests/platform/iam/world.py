@@ -113,6 +113,12 @@ def _strays(instance: str) -> Iterator[tuple[str, str, dict[str, str]]]:
         "billing",
         instance_tags(instance),
     )
+    # IAM looks a tag up in any case: this is one of the instance's, whoever put it there.
+    yield (
+        f"of {instance}, its tags in capitals",
+        f"{ENVIRONMENT}-capitals-messages",
+        {key.upper(): value for key, value in instance_tags(instance).items()},
+    )
     yield _without(instance, "environment")
     yield _without(instance, "consumer-namespace")
 

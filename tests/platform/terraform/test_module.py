@@ -269,6 +269,10 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "message too small": (variables(PREMIUM, max_message_bytes=1023), "from 1,024 to 1,048,576"),
     "ceiling zero": (variables(PREMIUM, table_ceiling={"write_units": 0}), "from 1 to 40,000"),
     "tag of ours": (variables(PREMIUM, tags={"tenantry:tier": "x"}), "decide about access"),
+    "tag of ours in capitals": (
+        variables(PREMIUM, tags={"TENANTRY:tenant": "x"}),
+        "decide about access",
+    ),
     "tag of Amazon's": (variables(PREMIUM, tags={"AWS:x": "x"}), "are Amazon's"),
     "tags too many": (variables(PREMIUM, tags={f"t{n}": "x" for n in range(41)}), "at most 40"),
 }

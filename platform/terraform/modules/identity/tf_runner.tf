@@ -7,6 +7,114 @@ locals {
   instances    = [local.queues, local.dead_letters, local.tables, local.alarms, local.associations]
 
   for_this_environment = { "aws:RequestTag/tenantry:environment" = var.environment }
+
+  # All that it may, and all that another policy can open to it.
+  runner_may = [
+    {
+      # By name alone: what is not there has no tags, and must be seen not to be there.
+      Sid    = "See"
+      Effect = "Allow"
+      Action = [
+        "sqs:GetQueueAttributes",
+        "sqs:GetQueueUrl",
+        "sqs:ListQueueTags",
+        "dynamodb:DescribeContinuousBackups",
+        "dynamodb:DescribeTable",
+        "dynamodb:DescribeTimeToLive",
+        "dynamodb:ListTagsOfResource",
+        "cloudwatch:ListTagsForResource",
+        "eks:DescribePodIdentityAssociation",
+      ]
+      Resource = local.instances
+    },
+    {
+      # What a lost state left behind is found by lists: of names and tags, not of what they hold.
+      Sid      = "SeeLists"
+      Effect   = "Allow"
+      Action   = ["sqs:ListQueues", "dynamodb:ListTables", "tag:GetResources"]
+      Resource = "*"
+    },
+    {
+      # It answers for several at once, and so is asked for all.
+      Sid      = "SeeAlarms"
+      Effect   = "Allow"
+      Action   = "cloudwatch:DescribeAlarms"
+      Resource = "${local.arn.cloudwatch}:alarm:*"
+    },
+    {
+      Sid      = "MakeQueuesAndTables"
+      Effect   = "Allow"
+      Action   = ["sqs:CreateQueue", "dynamodb:CreateTable"]
+      Resource = [local.queues, local.dead_letters, local.tables]
+      Condition = {
+        StringEquals = local.for_this_environment
+      }
+    },
+    {
+      Sid      = "MakeAssociations"
+      Effect   = "Allow"
+      Action   = "eks:CreatePodIdentityAssociation"
+      Resource = local.cluster
+      Condition = {
+        StringEquals = local.for_this_environment
+      }
+    },
+    {
+      # To make with tags is authorised twice, to make and to tag. What is there already and belongs
+      # to the environment is not made: an alarm would be replaced, an association taken over.
+      Sid      = "TagWhatIsMade"
+      Effect   = "Allow"
+      Action   = ["sqs:TagQueue", "dynamodb:TagResource", "cloudwatch:PutMetricAlarm", "cloudwatch:TagResource", "eks:TagResource"]
+      Resource = local.instances
+      Condition = {
+        StringEquals = local.for_this_environment
+        Null         = { "aws:ResourceTag/tenantry:environment" = "true" }
+      }
+    },
+    {
+      Sid    = "ChangeAndRemove"
+      Effect = "Allow"
+      Action = [
+        "sqs:DeleteQueue",
+        "sqs:SetQueueAttributes",
+        "sqs:TagQueue",
+        "sqs:UntagQueue",
+        "dynamodb:DeleteTable",
+        "dynamodb:TagResource",
+        "dynamodb:UntagResource",
+        "dynamodb:UpdateContinuousBackups",
+        "dynamodb:UpdateTable",
+        "cloudwatch:DeleteAlarms",
+        "cloudwatch:PutMetricAlarm",
+        "cloudwatch:TagResource",
+        "cloudwatch:UntagResource",
+        "eks:DeletePodIdentityAssociation",
+        "eks:TagResource",
+        "eks:UntagResource",
+        "eks:UpdatePodIdentityAssociation",
+      ]
+      Resource = local.instances
+      Condition = {
+        StringEquals = local.in_environment
+        # Every resource of an instance says its tier; the environment's own say none.
+        Null = { "aws:ResourceTag/tenantry:tier" = "false" }
+      }
+    },
+    {
+      Sid    = "HandRolesToPods"
+      Effect = "Allow"
+      Action = "iam:PassRole"
+      Resource = [
+        aws_iam_role.producer.arn,
+        aws_iam_role.consumer.arn,
+        aws_iam_role.pool_producer.arn,
+        aws_iam_role.pool_consumer.arn,
+      ]
+      Condition = {
+        StringEquals = { "iam:PassedToService" = "pods.eks.amazonaws.com" }
+      }
+    },
+  ]
 }
 
 resource "aws_iam_role" "tf_runner" {
@@ -30,112 +138,7 @@ resource "aws_iam_role_policy" "tf_runner" {
 
   policy = jsonencode({
     Version = "2012-10-17"
-    Statement = [
-      local.only_this_cluster,
-      {
-        # By name alone: what is not there has no tags, and must be seen not to be there.
-        Sid    = "See"
-        Effect = "Allow"
-        Action = [
-          "sqs:GetQueueAttributes",
-          "sqs:GetQueueUrl",
-          "sqs:ListQueueTags",
-          "dynamodb:DescribeContinuousBackups",
-          "dynamodb:DescribeTable",
-          "dynamodb:DescribeTimeToLive",
-          "dynamodb:ListTagsOfResource",
-          "cloudwatch:ListTagsForResource",
-          "eks:DescribePodIdentityAssociation",
-        ]
-        Resource = local.instances
-      },
-      {
-        # What a lost state left behind is found by lists: of names and tags, not of what they hold.
-        Sid      = "SeeLists"
-        Effect   = "Allow"
-        Action   = ["sqs:ListQueues", "dynamodb:ListTables", "tag:GetResources"]
-        Resource = "*"
-      },
-      {
-        # It answers for several at once, and so is asked for all.
-        Sid      = "SeeAlarms"
-        Effect   = "Allow"
-        Action   = "cloudwatch:DescribeAlarms"
-        Resource = "${local.arn.cloudwatch}:alarm:*"
-      },
-      {
-        Sid      = "MakeQueuesAndTables"
-        Effect   = "Allow"
-        Action   = ["sqs:CreateQueue", "dynamodb:CreateTable"]
-        Resource = [local.queues, local.dead_letters, local.tables]
-        Condition = {
-          StringEquals = local.for_this_environment
-        }
-      },
-      {
-        Sid      = "MakeAssociations"
-        Effect   = "Allow"
-        Action   = "eks:CreatePodIdentityAssociation"
-        Resource = local.cluster
-        Condition = {
-          StringEquals = local.for_this_environment
-        }
-      },
-      {
-        # To make with tags is authorised twice, to make and to tag. What is there already and belongs
-        # to the environment is not made: an alarm would be replaced, an association taken over.
-        Sid      = "TagWhatIsMade"
-        Effect   = "Allow"
-        Action   = ["sqs:TagQueue", "dynamodb:TagResource", "cloudwatch:PutMetricAlarm", "cloudwatch:TagResource", "eks:TagResource"]
-        Resource = local.instances
-        Condition = {
-          StringEquals = local.for_this_environment
-          Null         = { "aws:ResourceTag/tenantry:environment" = "true" }
-        }
-      },
-      {
-        Sid    = "ChangeAndRemove"
-        Effect = "Allow"
-        Action = [
-          "sqs:DeleteQueue",
-          "sqs:SetQueueAttributes",
-          "sqs:TagQueue",
-          "sqs:UntagQueue",
-          "dynamodb:DeleteTable",
-          "dynamodb:TagResource",
-          "dynamodb:UntagResource",
-          "dynamodb:UpdateContinuousBackups",
-          "dynamodb:UpdateTable",
-          "cloudwatch:DeleteAlarms",
-          "cloudwatch:PutMetricAlarm",
-          "cloudwatch:TagResource",
-          "cloudwatch:UntagResource",
-          "eks:DeletePodIdentityAssociation",
-          "eks:TagResource",
-          "eks:UntagResource",
-          "eks:UpdatePodIdentityAssociation",
-        ]
-        Resource = local.instances
-        Condition = {
-          StringEquals = local.in_environment
-          # Every resource of an instance says its tier; the environment's own say none.
-          Null = { "aws:ResourceTag/tenantry:tier" = "false" }
-        }
-      },
-      {
-        Sid    = "HandRolesToPods"
-        Effect = "Allow"
-        Action = "iam:PassRole"
-        Resource = [
-          aws_iam_role.producer.arn,
-          aws_iam_role.consumer.arn,
-          aws_iam_role.pool_producer.arn,
-          aws_iam_role.pool_consumer.arn,
-        ]
-        Condition = {
-          StringEquals = { "iam:PassedToService" = "pods.eks.amazonaws.com" }
-        }
-      },
+    Statement = concat([local.only_this_cluster], local.runner_may, [
       {
         # Without these nobody is let in, or nobody knows whose it is.
         Sid      = "TagsThatGrantStay"
@@ -143,7 +146,8 @@ resource "aws_iam_role_policy" "tf_runner" {
         Action   = ["sqs:UntagQueue", "dynamodb:UntagResource", "cloudwatch:UntagResource", "eks:UntagResource"]
         Resource = "*"
         Condition = {
-          "ForAnyValue:StringEquals" = {
+          # A condition looks a tag up in any case.
+          "ForAnyValue:StringEqualsIgnoreCase" = {
             "aws:TagKeys" = ["tenantry:environment", "tenantry:producer-namespace", "tenantry:consumer-namespace", "tenantry:tier"]
           }
         }
@@ -158,6 +162,14 @@ resource "aws_iam_role_policy" "tf_runner" {
           Null            = { "aws:RequestTag/tenantry:environment" = "false" }
         }
       },
-    ]
+      {
+        # It writes queues' own policies, and within an account such a policy opens by itself. What
+        # is denied here no queue's policy opens to it: of messages and items, all.
+        Sid       = "NothingElseByAnyPolicy"
+        Effect    = "Deny"
+        NotAction = distinct(flatten([for statement in local.runner_may : statement.Action]))
+        Resource  = "*"
+      },
+    ])
   })
 }

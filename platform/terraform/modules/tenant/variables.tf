@@ -174,7 +174,8 @@ variable "tags" {
   nullable    = false
 
   validation {
-    condition     = !anytrue([for key in keys(var.tags) : startswith(key, "tenantry:") || startswith(lower(key), "aws:")])
+    # In any case: IAM looks a tag up so, and TENANTRY:tenant would be one more of ours.
+    condition     = !anytrue([for key in keys(var.tags) : startswith(lower(key), "tenantry:") || startswith(lower(key), "aws:")])
     error_message = "tags: keys under tenantry: decide about access and are made by the module; those under aws: are Amazon's."
   }
   validation {
