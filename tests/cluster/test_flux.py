@@ -7,6 +7,7 @@ import gzip
 import json
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import pytest
@@ -53,7 +54,7 @@ def condition(kind: str, status: str, reason: str, message: str) -> dict[str, st
         "status": status,
         "reason": reason,
         "message": message,
-        "lastTransitionTime": "2026-11-22T00:00:00Z",
+        "lastTransitionTime": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
     }
 
 
@@ -194,13 +195,18 @@ async def test_what_passes_by_itself_is_not_given_up(
     assert why in found.detail
 
 
-async def test_a_terraform_object_of_no_release_is_a_stray(there: Cluster) -> None:
-    """Nothing else says that it is there."""
+async def test_what_stands_without_a_release_is_a_stray(there: Cluster) -> None:
+    """Nothing else says that it is there: Terraform, and the namespace that the chart made."""
+    made = {"app.kubernetes.io/name": "tenantry", "app.kubernetes.io/component": "namespace"}
+    there.namespace("left-behind", made)
     put(there, terraform(), conditions=READY)
     async with asked(there) as flux:
-        assert await flux.strays() == {"zenith": "Terraform tenant-infra/zenith"}
+        assert await flux.strays() == {
+            "zenith": ("Terraform tenant-infra/zenith",),
+            "left-behind": ("Namespace left-behind",),
+        }
         put(there, release(ZENITH), lastAttemptedGeneration="now", conditions=READY)
-        assert await flux.strays() == {}
+        assert await flux.strays() == {"left-behind": ("Namespace left-behind",)}
 
 
 async def test_a_release_that_was_told_to_stand_still_is_told(there: Cluster) -> None:

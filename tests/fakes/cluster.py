@@ -50,7 +50,7 @@ class FakeCluster:
         self.outputs: dict[str, Outputs] = {}
         self.frozen: set[str] = set()
         self.broken: dict[str, str] = {}
-        self.stray: dict[str, str] = {}
+        self.stray: dict[str, tuple[str, ...]] = {}
         self.slow = 0.7
         self.busy = 0.2
         self._making: dict[str, Instance | None] = {}
@@ -72,7 +72,7 @@ class FakeCluster:
         self.felt()
         return {name: self._state(name) for name in {*self.applied_now, *self._making}}
 
-    async def strays(self) -> dict[str, str]:
+    async def strays(self) -> dict[str, tuple[str, ...]]:
         """As the port."""
         return dict(self.stray)
 

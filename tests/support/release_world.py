@@ -87,7 +87,7 @@ class ReleaseWorld:
     async def applied(self, instance_id: str) -> Applied:
         return (await self.instances())[instance_id]
 
-    async def strays(self) -> dict[str, str]:
+    async def strays(self) -> dict[str, tuple[str, ...]]:
         """As the port."""
         return {}
 
@@ -177,6 +177,7 @@ class Desk:
         release: Release = NEW,
         dry_run: bool = False,
         recorder: Recorder | None = None,
+        strict: bool = False,
     ) -> Deployed:
         fleet = self._fleet()
         world = self._world
@@ -196,7 +197,12 @@ class Desk:
             sleep=world.sleep,
         )
         wanted = Deployment(
-            train=train, release=release, rings=rings or RINGS, soak_seconds=300, dead_letters=5
+            train=train,
+            release=release,
+            rings=rings or RINGS,
+            soak_seconds=300,
+            strict=strict,
+            dead_letters=5,
         )
         return await deploy(control, RingFiles(fleet, "dev"), Shelf(), wanted, dry_run=dry_run)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from support.control_world import World
+from support.control_world import World, dead_letters_of
 from support.fleets import a_pool
 from tenantctl import cli
 from tenantctl.app import App
@@ -199,3 +199,18 @@ def test_a_fleet_that_does_not_answer_is_named(call: Call, world: World) -> None
     for line in ("onboard acme --tier basic", "list", "offboard acme", "reconcile", "check"):
         result = call(*line.split())
         assert (result.exit_code, "did not answer" in said(result)) == (5, True), said(result)
+
+
+def test_a_dry_run_of_redrive_moves_nothing(world: World, call: Call) -> None:
+    """Bug: there was none; it names what would go, of all and of those that are asked for."""
+    assert call("onboard", "acme", "--tier", "basic", "--wait").exit_code == 0
+    url = dead_letters_of(world, "pool-1")
+    for _ in range(2):
+        asyncio.run(world.services.bury("acme", url))
+    all_of_it = call("redrive", "acme", "--dry-run")
+    one = call("redrive", "acme", "--dry-run", f"--message={min(world.services.accepted['acme'])}")
+
+    assert "2 would be moved back" in said(all_of_it)
+    assert "1 would be moved back" in said(one)
+    assert asyncio.run(world.control.queues.depth(url)).total == 2
+    assert "2 moved back, 0 left" in said(call("redrive", "acme"))

@@ -196,6 +196,41 @@ async def test_one_that_was_broken_before_holds_up_no_ring(
     assert "left-out" in desk.recorder.steps
 
 
+async def test_an_old_failure_in_new_words_holds_up_no_ring(
+    world: ReleaseWorld, desk: Desk
+) -> None:
+    """Bug: Helm names the release in its failure, so that a broken tenant blocked each deploy."""
+    for release in (OLD, NEW):
+        world.faults["late", release.digest] = f"upgrade to {release.version} failed"
+
+    await desk.deploy()
+    assert NEW == world.rings()["r2"].release
+    assert "left-out" in desk.recorder.steps
+
+
+async def test_strictly_one_that_was_broken_before_counts(world: ReleaseWorld, desk: Desk) -> None:
+    """Who asks for it waits until everybody is well."""
+    world.faults["late", OLD.digest] = world.faults["late", NEW.digest] = "a bad image"
+
+    with pytest.raises(UnhealthyError, match=r"late gave up with 1\.4\.0.*r2 has 1\.3\.0"):
+        await desk.deploy(strict=True)
+
+
+async def test_one_that_was_well_with_it_and_breaks_is_a_verdict(
+    world: ReleaseWorld, desk: Desk
+) -> None:
+    """Also if it had given up before: the release had healed it."""
+    world.faults["late", OLD.digest] = "a bad image"
+
+    def breaks() -> None:
+        if world.runs.get("late") == str(NEW):
+            world.faults["late", NEW.digest] = "crashes"
+
+    world.at = breaks
+    with pytest.raises(UnhealthyError, match=r"late gave up .*crashes"):
+        await desk.deploy()
+
+
 async def test_a_ring_that_was_not_watched_to_its_end_is_watched_anew(
     world: ReleaseWorld, desk: Desk
 ) -> None:

@@ -170,8 +170,7 @@ class FleetStandin:
             raise LaptopError(
                 f"the file of {name} went, and it was not offboarding: admission refuses that"
             )
-        if last is not None:
-            await self._tenants.forget(name)
+        await self._tenants.forget(name)
         if self._tenants.owns(name):
             await self._maker.protect(name, on=False)
             await self._tenants.drop(name)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import gzip
 import json
+import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -33,6 +34,8 @@ from tenantctl.model import Instance
 from tenantctl.ports import Applied, Outputs
 
 TENANTS: Final = "tenants"
+#: What the chart labels a namespace with.
+_OURS: Final = "app.kubernetes.io/name=tenantry,app.kubernetes.io/component=namespace"
 INFRA: Final = "tenant-infra"
 _RELEASES: Final = ("helm.toolkit.fluxcd.io", "v2", TENANTS, "helmreleases")
 _TERRAFORMS: Final = ("infra.contrib.fluxcd.io", "v1alpha2", INFRA, "terraforms")
@@ -50,14 +53,13 @@ _MERGE: Final[dict[str, Any]] = {"_content_type": "application/merge-patch+json"
 _SECONDS: Final = 30
 _PAGE: Final = 500
 _NOT_FOUND: Final = 404
-_DENIED: Final = frozenset({401, 403})
-#: Reasons by which Helm has given up what it was asked for, and went back where it could. What
-#: keeps it from being asked (a chart that is not fetched, a dependency) passes by itself.
-_GAVE_UP: Final = frozenset(
-    {"InstallFailed", "UpgradeFailed", "TestFailed", "RollbackFailed", "RetriesExceeded"}
-)
-#: A plan or an apply is tried again, and mostly fails for what passes: so many times in a row it
-#: does not.
+_UNAUTHORIZED: Final = 401
+_DENIED: Final = frozenset({_UNAUTHORIZED, 403})
+#: How long one failure has to stand until it counts as given up, in seconds: controllers try
+#: again, and most of what fails passes. What is stalled they do not try again.
+GIVEN_UP_SECONDS: Final = 600.0
+#: The tofu-controller says that it works whenever it tries again, so that no failure of it stands
+#: long: it has given up after so many in a row.
 _FAILURES: Final = 3
 
 _T = TypeVar("_T")
@@ -96,7 +98,8 @@ def _is_in_a_pod() -> bool:
 class FluxCluster:
     """The port `Cluster` on a Kubernetes API server."""
 
-    def __init__(self, api: ApiClient) -> None:
+    def __init__(self, api: ApiClient, clock: Callable[[], float] = time.time) -> None:
+        self._clock = clock
         self._core = CoreV1Api(api)
         self._custom = CustomObjectsApi(api)
         self._leases = CoordinationV1Api(api)
@@ -105,21 +108,43 @@ class FluxCluster:
         release = await self._get(_RELEASES, instance_id)
         terraform = await self._get(_TERRAFORMS, instance_id)
         outputs = None if terraform is None else await self._outputs(instance_id)
-        return applied_of(release, terraform, outputs)
+        return applied_of(release, terraform, outputs, now=self._clock())
 
     async def instances(self) -> dict[str, Applied]:
         """Without outputs: who needs those asks for one instance."""
         releases = await self._list(_RELEASES)
         terraforms = await self._list(_TERRAFORMS)
         return {
-            name: applied_of(release, terraforms.get(name), None)
+            name: applied_of(release, terraforms.get(name), None, now=self._clock())
             for name, release in releases.items()
         }
 
-    async def strays(self) -> dict[str, str]:
-        releases = await self._list(_RELEASES)
+    async def strays(self) -> dict[str, tuple[str, ...]]:
+        # Releases last: who comes meanwhile has one before it has anything else.
         terraforms = await self._list(_TERRAFORMS)
-        return {name: f"Terraform {INFRA}/{name}" for name in terraforms.keys() - releases.keys()}
+        namespaces = await self._namespaces()
+        releases = await self._list(_RELEASES)
+        found: dict[str, list[str]] = {}
+        for name in sorted(terraforms.keys() - releases.keys()):
+            found.setdefault(name, []).append(f"Terraform {INFRA}/{name}")
+        for name in sorted(namespaces - releases.keys()):
+            found.setdefault(name, []).append(f"Namespace {name}")
+        return {name: tuple(what) for name, what in found.items()}
+
+    async def _namespaces(self) -> frozenset[str]:
+        """Those that the chart made, by its labels."""
+        found: set[str] = set()
+        more = ""
+        while True:
+            page = await _asked(self._page_of_namespaces(more), "namespaces")
+            found.update(one.metadata.name for one in page.items)
+            if not (more := page.metadata._continue or ""):  # noqa: SLF001 - what the client calls it
+                return frozenset(found)
+
+    def _page_of_namespaces(self, more: str) -> Callable[[], Awaitable[Any]]:
+        return lambda: self._core.list_namespace(
+            label_selector=_OURS, limit=_PAGE, _continue=more, _request_timeout=_SECONDS
+        )
 
     async def remains(self, instance_id: str) -> tuple[str, ...]:
         left = []
@@ -234,9 +259,12 @@ class FluxCluster:
 
 
 def applied_of(
-    release: Object | None, terraform: Object | None, outputs: Outputs | None
+    release: Object | None, terraform: Object | None, outputs: Outputs | None, *, now: float
 ) -> Applied:
-    """How far an instance is, by its two objects and what its Terraform made."""
+    """How far an instance is, by its two objects and what its Terraform made.
+
+    `now`, in epoch seconds, tells how long a failure has stood.
+    """
     if release is None:
         return Applied()
     status = release.get("status", {})
@@ -244,11 +272,11 @@ def applied_of(
     # What stands in the object is in force once Helm was asked for it.
     is_taken = status.get("lastAttemptedGeneration") == generation
     instance, why = _instance_of(release)
-    detail, has_failed = _trouble(release, "its release") if is_taken else ("", False)
+    detail, has_failed = _trouble(release, "its release", now) if is_taken else ("", False)
     if not is_taken and not why:
-        why = _message(release) or "Helm to take up the release"
+        why = _trouble(release, "its release", now)[0] or "Helm to take up the release"
     if not detail and terraform is not None:
-        detail, has_failed = _trouble(terraform, "its Terraform")
+        detail, has_failed = _trouble(terraform, "its Terraform", now)
     detail = why or detail
     return Applied(
         exists=True,
@@ -284,8 +312,11 @@ def _instance_of(release: Object) -> tuple[Instance | None, str]:
         return None, f"its release has values that are none: {error}"
 
 
-def _trouble(thing: Object, what: str) -> tuple[str, bool]:
-    """What an object waits for, empty when it is ready; and whether it gave up."""
+def _trouble(thing: Object, what: str, now: float) -> tuple[str, bool]:
+    """What an object waits for, empty when it is ready; and whether it gave up.
+
+    A failure that was seen just now is none: it is tried again.
+    """
     status = thing.get("status", {})
     conditions = {one["type"]: one for one in status.get("conditions", ())}
     ready = conditions.get("Ready", {})
@@ -295,16 +326,19 @@ def _trouble(thing: Object, what: str) -> tuple[str, bool]:
     reason = ready.get("reason", "")
     has_failed = (
         conditions.get("Stalled", {}).get("status") == "True"
-        or (ready.get("status") == "False" and reason in _GAVE_UP)
+        or (ready.get("status") == "False" and now - _since(ready, now) >= GIVEN_UP_SECONDS)
         or status.get("reconciliationFailures", 0) >= _FAILURES
     )
     message = " ".join(ready.get("message", "").split())[:300]
     return f"{what}: {message or reason or 'nothing is known of it yet'}", has_failed
 
 
-def _message(thing: Object) -> str:
-    detail, _ = _trouble(thing, "its release")
-    return detail
+def _since(condition: Object, now: float) -> float:
+    """When a condition became what it is, in epoch seconds; now, where it does not say."""
+    try:
+        return datetime.fromisoformat(condition["lastTransitionTime"]).timestamp()
+    except (KeyError, TypeError, ValueError):
+        return now
 
 
 def _chart(status: Mapping[str, Any]) -> str:
@@ -321,6 +355,21 @@ async def _or_none(ask: Callable[[], Awaitable[_T]], what: str) -> _T | None:
         return await _asked(ask, what)
     except _MissingError:
         return None
+
+
+def _denied(error: ApiException, what: str) -> str:
+    """What was refused, to whom, and what would be right."""
+    said = _said(error)
+    if error.status == _UNAUTHORIZED:
+        return (
+            f"{what}: the cluster does not know us ({said}): the kubeconfig's credentials, or "
+            "the pod's token, are none or have ended"
+        )
+    return (
+        f"{what}: the cluster denies it: {said}. Each verb's account and its rights "
+        "are in platform/fleet/control-plane/base/accounts: run it with that one, or let a Role "
+        "give this one the verb"
+    )
 
 
 def _said(error: ApiException) -> str:
@@ -343,10 +392,7 @@ async def _asked(ask: Callable[[], Awaitable[_T]], what: str) -> _T:
         if error.status == _NOT_FOUND:
             raise _MissingError(f"{what}: there is none") from None
         if error.status in _DENIED:
-            raise UnavailableError(
-                f"{what}: the cluster denies it: {_said(error)}. The account that tenantctl runs "
-                "with has to be one that may (platform/fleet/control-plane/base/accounts)"
-            ) from None
+            raise UnavailableError(_denied(error, what)) from None
         raise UnavailableError(f"{what}: the cluster answered {error.status}") from None
     except (ClientError, TimeoutError, OSError) as error:
         raise UnavailableError(f"{what}: the cluster does not answer ({error!r})") from None

@@ -68,7 +68,7 @@ class LaptopCluster:
             for path in sorted(self._folder.glob("[!.]*.json"))
         }
 
-    async def strays(self) -> dict[str, str]:
+    async def strays(self) -> dict[str, tuple[str, ...]]:
         """There is nothing beside releases here."""
         return {}
 

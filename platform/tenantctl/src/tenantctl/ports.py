@@ -65,8 +65,8 @@ class Cluster(Protocol):
         """Every instance that it has a release of, by id."""
         ...
 
-    async def strays(self) -> dict[str, str]:
-        """What it has of instances without a release, by instance: `kind namespace/name`."""
+    async def strays(self) -> dict[str, tuple[str, ...]]:
+        """What it has of instances without a release, by instance: each `kind namespace/name`."""
         ...
 
     async def remains(self, instance_id: str) -> tuple[str, ...]:

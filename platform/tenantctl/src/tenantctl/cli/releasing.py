@@ -36,6 +36,12 @@ def deploy_command(
     dead_letters: Annotated[
         int, typer.Option(min=0, help="By how many a dead-letter queue may grow meanwhile.")
     ] = DEAD_LETTERS,
+    strict: Annotated[
+        bool,
+        typer.Option(
+            "--strict", help="One that had given up before counts, too; else it is left out."
+        ),
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the diff only.")] = False,
     request_id: RequestOption = None,
     context: ContextOption = None,
@@ -51,6 +57,7 @@ def deploy_command(
                 model.one_of(ring, model.RINGS, "ring") for ring in rings.split(",") if ring
             ),
             soak_seconds=soak,
+            strict=strict,
             dead_letters=dead_letters,
             request_id=request_id,
         )

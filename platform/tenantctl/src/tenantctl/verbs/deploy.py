@@ -47,6 +47,7 @@ class Deployment:
         rings: In this order they get it; one that is left out must have it where a later one
             is named.
         soak_seconds: How long a ring is watched before the next one.
+        strict: Whether one that had given up before counts, too.
         dead_letters: By how many each dead-letter queue may grow meanwhile.
     """
 
@@ -54,6 +55,7 @@ class Deployment:
     release: Release
     rings: tuple[Ring, ...] = RINGS
     soak_seconds: float = SOAK_SECONDS
+    strict: bool = False
     dead_letters: int = DEAD_LETTERS
     request_id: str | None = None
 
@@ -158,7 +160,7 @@ class _Step:
         self._name = f"{wanted.train} {ring}"
         self._instances: dict[str, Instance] = {}
         self._letters: dict[str, int] = {}
-        #: Who had given up before, as it was: that is no verdict on this release.
+        #: Who had given up before, and was not well since: that is no verdict on this release.
         self._failed_before: dict[str, Applied] = {}
 
     async def prepare(self, *, is_new: bool) -> int:
@@ -180,7 +182,9 @@ class _Step:
                     "resume it there (flux resume helmrelease)"
                 )
         self._failed_before = {
-            name: state for name, state in applied.items() if is_new and state.has_failed
+            name: state
+            for name, state in applied.items()
+            if is_new and state.has_failed and not self._wanted.strict
         }
         self._letters = await self._depths()
         return len(self._instances)
@@ -265,7 +269,7 @@ class _Step:
 
     def _refuse_failed(self, applied: Mapping[str, Applied]) -> None:
         for name, state in sorted(applied.items()):
-            if not state.has_failed or self._failed_before.get(name) == state:
+            if not state.has_failed or self._is_excused(name, state, applied):
                 continue
             raise UnhealthyError(
                 f"{name} gave up with {self._wanted.release.version} in {self._name}: "
@@ -303,9 +307,18 @@ class _Step:
         return f"{self._name} has {held.before or 'no release'} again"
 
     def _left_out(self, applied: Mapping[str, Applied]) -> list[str]:
-        """Who had given up before and is as it was, where others can show how the release does."""
-        found = [name for name, one in applied.items() if self._failed_before.get(name) == one]
-        return sorted(found) if len(found) < len(applied) else []
+        """Who had given up before and is not well yet, if others show how the release does.
+
+        Helm tries each again with the release, and says its old failure in new words.
+        """
+        for name, state in applied.items():
+            if self._is_well(state):
+                self._failed_before.pop(name, None)
+        return sorted(self._failed_before) if len(self._failed_before) < len(applied) else []
+
+    def _is_excused(self, name: str, state: Applied, applied: Mapping[str, Applied]) -> bool:
+        """Whether a failure is no verdict: it was there before, as it is or among others."""
+        return self._failed_before.get(name) == state or name in self._left_out(applied)
 
     def _is_well(self, state: Applied) -> bool:
         return self._runs(state) and state.is_ready

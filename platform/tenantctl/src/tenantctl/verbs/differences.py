@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 
 from tenantctl.control import Control
+from tenantctl.model import Instance
 from tenantctl.tenants import Census
 from tenantry import names
 from tenantry.registry import Placement
@@ -34,9 +35,12 @@ class Difference:
 
 
 async def contents(
-    control: Control, census: Census, placements: Mapping[TenantId, Placement]
+    control: Control,
+    census: Census,
+    placements: Mapping[TenantId, Placement],
+    tables: Collection[str],
 ) -> list[Difference]:
-    """Items and dead letters of tenants that do not live where they are.
+    """Items and dead letters of tenants that do not live where they are; of tables that are there.
 
     Every table is read in whole, and every pool's dead letters are looked through.
 
@@ -47,26 +51,33 @@ async def contents(
     found: list[Difference] = []
     for owner in sorted({*census.pools, *census.tenants}):
         table = names.table_name(control.environment, owner)
+        # A move copies to where only its tenant's file says that it goes.
         known: dict[str, int] = {
             name: one.shards
             for name, one in here.items()
             if table in (one.table_name, one.previous.table_name if one.previous else "")
+            or (name in census.tenants and owner in _owners(census.tenants[name]))
         }
-        if not known and owner not in census.pools:
-            continue  # it lives in a pool, and a table of its own is told as an orphan
+        if table not in tables or (not known and owner not in census.pools):
+            continue  # gone, or of nobody: told as such
         foreign = await control.tables.foreign_items(table, known)
         found += [
             Difference(
                 about=f"{table}: {partition}",
                 kind="foreign-items",
-                detail=f"{count} items of a partition that is no tenant's here: see whose they "
-                "are, export and delete them",
+                detail=f"{count} items of who does not live in this table: if it lives elsewhere "
+                "a move left them, and its own table has them too; compare, then delete them here",
             )
             for partition, count in sorted(foreign.items())
         ]
     for pool in sorted(census.pools):
         found += await _letters(control, pool, here)
     return found
+
+
+def _owners(instance: Instance) -> set[str]:
+    """Whose tables an instance has something in, or will have."""
+    return {home.owner(instance.id) for home in instance.homes}
 
 
 async def _letters(
@@ -86,7 +97,8 @@ async def _letters(
         Difference(
             about=f"{name}: {owner}",
             kind="foreign-letters",
-            detail=f"{count} dead letters of who is not registered: look, then delete them",
+            detail=f"{count} dead letters of who is not registered, whom `offboard` would have "
+            "exported: save them if they are wanted; SQS deletes them 14 days after they came",
         )
         for owner, count in sorted(whose.items())
     ]

@@ -8,7 +8,9 @@ differs, an orphan with data, a file that went: a person decides.
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Final
 
 from tenantctl.control import Control
@@ -26,6 +28,8 @@ from tenantry.tenant_id import TenantId
 #: How long a move or an offboarding may take for one step, in seconds, before it counts as one
 #: that stands still.
 PATIENCE_SECONDS: Final = 7_200.0
+#: Looks at a file that changes while its tenant's placement is put right.
+_TRIES: Final = 3
 
 
 async def reconcile(
@@ -70,34 +74,64 @@ async def reconcile(
             placements.get(TenantId(name)),
             now=control.clock(),
         )
-        if difference is None or await _is_on_its_way(control, name, difference, patience):
-            continue
-        if fix and difference.can_fix:
-            difference = await _fix(
-                control, census.tenants[name], placements.get(TenantId(name)), difference
-            )
-        found.append(difference)
+        placement = placements.get(TenantId(name))
+        if fix and difference is not None and difference.can_fix:
+            difference = await _fix(control, name, applied.get(name, Applied()), placement)
+        if difference is not None and difference.kind in {"moving", "leaving"}:
+            difference = await _still(control, difference, placement, patience)
+        if difference is not None:
+            found.append(difference)
     found += _of_pools(census, applied)
-    found += [
-        Difference(about=name, kind="orphan", detail=f"{what} of no release: look at its state")
-        for name, what in sorted(strays.items())
-        if name not in broken
-    ]
     present = {name for name, one in placements.items() if one.status != "offboarded"}
+    known = {*census.tenants, *census.pools, *present, *broken, *scanned.unreadable}
+    found += await _of_strays(control, strays, placements, known | applied.keys())
     found += _of_cloud(control, census, applied, {*present, *broken}, cloud)
     if deep:
-        found += await contents(control, census, placements)
+        found += await contents(control, census, placements, cloud.tables)
     return tuple(found)
 
 
-async def _is_on_its_way(
-    control: Control, name: str, difference: Difference, patience: float
-) -> bool:
-    """Whether it is a move or an offboarding that has just begun a step."""
-    if difference.kind not in {"moving", "leaving"}:
-        return False
-    changed_at = await control.tenants.changed_at(name)
-    return changed_at is not None and control.clock() - changed_at < patience
+async def _still(
+    control: Control, difference: Difference, placement: Placement | None, patience: float
+) -> Difference | None:
+    """A move or an offboarding that stands still; None while it is on its way.
+
+    Each step is a commit of the tenant's file or a write of its placement: the later one counts.
+    """
+    committed = await control.tenants.changed_at(difference.about) or 0.0
+    since = max(committed, float(placement.changed_at or 0) if placement is not None else 0.0)
+    if control.clock() - since < patience:
+        return None
+    when = f"{datetime.fromtimestamp(since, UTC):%Y-%m-%d %H:%M} UTC" if since else "nobody knows"
+    return replace(difference, detail=f"stands still since {when}: {difference.detail}")
+
+
+async def _of_strays(
+    control: Control,
+    strays: Mapping[str, tuple[str, ...]],
+    placements: Mapping[TenantId, Placement],
+    known: set[str],
+) -> list[Difference]:
+    """What the cluster still has of who left, or never had a file.
+
+    Secrets are asked for by the names of who left lately: an account that may list them may read
+    them all.
+    """
+    found = {name: set(what) for name, what in strays.items() if name not in known}
+    now = control.clock()
+    for name, one in sorted(placements.items()):
+        if one.status == "offboarded" and now < (one.until or 0) and name not in known:
+            found.setdefault(name, set()).update(await control.cluster.remains(name))
+    return [
+        Difference(
+            about=name,
+            kind="orphan",
+            detail=f"it has no file, and the cluster has {', '.join(sorted(what))} of it: if it "
+            "holds data put its file back (git revert) and let it leave, otherwise delete these",
+        )
+        for name, what in sorted(found.items())
+        if what
+    ]
 
 
 def _of_tenant(  # noqa: PLR0911 - a table of cases, the first that holds is told
@@ -120,14 +154,14 @@ def _of_tenant(  # noqa: PLR0911 - a table of cases, the first that holds is tol
                 can_fix=True,
             )
         return Difference(
-            about=name, kind="leaving", detail=f"to be ended: `tenantctl offboard {name}`"
+            about=name, kind="leaving", detail=f"resume with `tenantctl offboard {name}`"
         )
     if wanted.transition is not None:
         return Difference(
             about=name,
             kind="moving",
-            detail=f"{wanted.transition.phase}, from {wanted.transition.origin} to {wanted.home}: "
-            f"`tenantctl move {name}` goes on",
+            detail=f"it is {wanted.transition.phase}, from {wanted.transition.origin} to "
+            f"{wanted.home}; resume with `tenantctl move {name}`",
         )
     if placement is not None and placement.status == "offboarded" and now < (placement.until or 0):
         return Difference(
@@ -161,7 +195,8 @@ def _of_nobody(placement: Placement | None) -> Difference | None:
         return Difference(
             about=name,
             kind="leaving",
-            detail=f"its file is gone, and it has no tombstone: `tenantctl offboard {name}`",
+            detail="its file is gone, and it has no tombstone; resume with `tenantctl offboard "
+            f"{name}`",
         )
     return Difference(
         about=name,
@@ -191,26 +226,34 @@ def _of_placement(wanted: Instance, placement: Placement) -> Difference | None:
 
 
 async def _fix(
-    control: Control, wanted: Instance, placement: Placement | None, difference: Difference
-) -> Difference:
-    """Put one right; a race that is lost is the next run's."""
-    try:
-        if placement is None or placement.status == "offboarded":
-            await register(control, wanted)
-        else:
-            await control.registry.change(
-                placement.tenant_id, placement, status=expected_status(wanted)
-            )
-    except (RefusedError, UnfinishedError) as error:
-        return Difference(about=difference.about, kind=difference.kind, detail=str(error))
-    control.observer.step("fixed", f"{difference.about}: {difference.kind}")
-    return Difference(
-        about=difference.about,
-        kind=difference.kind,
-        detail=difference.detail,
-        can_fix=True,
-        fixed=True,
-    )
+    control: Control, name: str, applied: Applied, placement: Placement | None
+) -> Difference | None:
+    """Put one right, if its file still says so, and only over the placement that was seen.
+
+    The file is read again before each write, and once more after it: a verb that commits between
+    the two, and finds the status that it wants, writes nothing. Whoever commits after that last
+    look finds what was written here. A race that is lost is the next run's.
+    """
+    fixed = None
+    for _ in range(_TRIES):
+        wanted = (await control.tenants.census()).tenants.get(name)
+        if fixed is not None:  # what the cluster says is older than this file
+            applied = Applied(exists=True, instance=wanted, is_ready=True)
+        difference = _of_tenant(wanted, applied, placement, now=control.clock())
+        if wanted is None or difference is None or not difference.can_fix:
+            return fixed or difference
+        try:
+            if placement is None or placement.status == "offboarded":
+                placement, _ = await register(control, wanted)
+            else:
+                placement = await control.registry.change(
+                    placement.tenant_id, placement, status=expected_status(wanted)
+                )
+        except (RefusedError, UnfinishedError) as error:
+            return replace(difference, detail=str(error), can_fix=False)
+        control.observer.step("fixed", f"{name}: {difference.kind}")
+        fixed = replace(difference, fixed=True)
+    return fixed
 
 
 def _of_pools(census: Census, applied: dict[str, Applied]) -> list[Difference]:
