@@ -37,6 +37,14 @@ async def made(engine_url: str) -> AsyncGenerator[EngineTables]:
         yield tables
 
 
+async def nobody_else() -> None:
+    """Nobody else works on the tenant."""
+
+
+#: As fast as it goes, and alone.
+AT_ONCE: dict[str, Any] = {"rate": FAST, "guard": nobody_else}
+
+
 async def no_sleep(_: float) -> None:
     """Back off by nothing."""
 
@@ -133,7 +141,7 @@ async def test_a_table_that_is_not_there_is_named(made: EngineTables) -> None:
         ours.count_and_digest("none", "acme", 1),
         ours.is_empty("none"),
         ours.copy(old, "none", "acme", 1, rate=FAST),
-        ours.delete_exported("none", "acme", 1, lines([]), rate=FAST),
+        ours.delete_exported("none", "acme", 1, lines([]), **AT_ONCE),
         ours.count_unexported("none", "acme", 1, lines([])),
         ours.protect("none", on=True),
     ):
@@ -232,7 +240,7 @@ async def test_a_copy_can_change_the_shards(made: EngineTables) -> None:
     assert copied == Copied(read=30, added=30)
     assert in_shards(30, 4) == await held(made.client, new, shards=4)
     assert await ours.compare(old, new, "acme", 1, new_shards=4) == Compared(equal=30)
-    done = await ours.delete_verified(old, new, "acme", 1, rate=FAST, new_shards=4)
+    done = await ours.delete_verified(old, new, "acme", 1, **AT_ONCE, new_shards=4)
     assert done == Deleted(deleted=30)
 
 
@@ -314,7 +322,7 @@ async def test_a_call_that_is_refused_is_halved_to_its_culprit(made: EngineTable
     done = await our(watched).copy(old, new, "acme", 1, rate=FAST)
 
     assert done == Copied(read=25, added=24, refused=1)
-    kept = await our(made.client).delete_verified(old, new, "acme", 1, rate=FAST)
+    kept = await our(made.client).delete_verified(old, new, "acme", 1, **AT_ONCE)
     assert kept == Deleted(deleted=24, missing=1)
     assert [an_item(13)] == await held(made.client, old)
 
@@ -343,7 +351,7 @@ async def test_what_was_exported_is_deleted(made: EngineTables) -> None:
     other = [an_item(n, partition="acme-2") for n in range(3)]
     await put(made, table, other)
     exported = lines(sorted(items, key=sort_key))
-    done = await our(made.client).delete_exported(table, "acme", 3, exported, rate=FAST)
+    done = await our(made.client).delete_exported(table, "acme", 3, exported, **AT_ONCE)
 
     assert done == Deleted(deleted=40)
     assert await held(made.client, table, shards=3) == []
@@ -359,7 +367,7 @@ async def test_what_came_after_the_export_or_differs_from_it_stays(made: EngineT
     ours = our(made.client)
 
     assert await ours.count_unexported(table, "acme", 1, lines(exported)) == 3
-    done = await ours.delete_exported(table, "acme", 1, lines(exported), rate=FAST)
+    done = await ours.delete_exported(table, "acme", 1, lines(exported), **AT_ONCE)
     assert done == Deleted(deleted=2, missing=2, conflicts=1)
     assert [an_item(n) for n in (0, 3, 5)] == await held(made.client, table)
     assert await ours.count_unexported(table, "acme", 1, lines(exported)) == 3
@@ -372,7 +380,7 @@ async def test_only_what_the_new_table_holds_is_deleted_from_the_old(made: Engin
     await put(made, old, items)
     there = [an_item(3, '{"a":2}'), *items[5:], an_item(99)]
     await put(made, new, there)
-    done = await our(made.client).delete_verified(old, new, "acme", 1, rate=FAST)
+    done = await our(made.client).delete_verified(old, new, "acme", 1, **AT_ONCE)
 
     assert done == Deleted(deleted=25, missing=4, conflicts=1)
     assert items[:5] == await held(made.client, old)
@@ -394,7 +402,7 @@ async def test_of_a_key_that_was_used_twice_the_first_stays(
 
     assert await ours.copy(old, new, "acme", 1, rate=FAST) == Copied(read=1, settled=1)
     assert [first] == await held(made.client, new)
-    assert await ours.delete_verified(old, new, "acme", 1, rate=FAST) == Deleted(deleted=1)
+    assert await ours.delete_verified(old, new, "acme", 1, **AT_ONCE) == Deleted(deleted=1)
     assert await held(made.client, old) == []
 
 
@@ -411,7 +419,7 @@ async def test_an_item_that_was_written_anew_meanwhile_stays(made: EngineTables)
 
     watched = Watched(made.client, spoils={"query": query})
     exported = lines([an_item(1), an_item(2)])
-    done = await our(watched).delete_exported(table, "acme", 1, exported, rate=FAST)
+    done = await our(watched).delete_exported(table, "acme", 1, exported, **AT_ONCE)
     assert done == Deleted(1)
     assert [anew] == await held(made.client, table)
 
@@ -422,7 +430,7 @@ async def test_an_item_that_was_written_anew_meanwhile_stays(made: EngineTables)
 async def move(tables: Tables, old: str, new: str) -> Copied:
     """Copy all, then delete what is verified."""
     copied = await tables.copy(old, new, "acme", 1, rate=FAST)
-    await tables.delete_verified(old, new, "acme", 1, rate=FAST)
+    await tables.delete_verified(old, new, "acme", 1, **AT_ONCE)
     return copied
 
 

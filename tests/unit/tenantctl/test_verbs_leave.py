@@ -290,6 +290,92 @@ async def test_nothing_is_moved_back_of_who_leaves(tmp_path: Path) -> None:
         await redrive(world.control, "acme")
 
 
+async def test_who_came_back_while_it_was_let_go_stays(tmp_path: Path) -> None:
+    """The mark was reverted after the export: its items and its active file were deleted."""
+    world = await a_world(tmp_path)
+    await world.onboard("acme")
+    await world.services.accept("acme", 3)
+    await world.settle()
+
+    def told(step: str) -> None:
+        if step == "exported":
+            write(world, a_tenant("acme"))
+
+    world.watcher.told = told
+    with pytest.raises(RefusedError, match="says no more that it leaves"):
+        await world.offboard("acme")
+    assert len(next(iter((await world.stored("acme")).values()))) == 3
+    assert await world.tenant("acme") == a_tenant("acme")
+
+
+@pytest.mark.parametrize("tier", TIERS)
+async def test_a_letter_that_came_after_the_export_is_not_deleted(
+    tmp_path: Path, tier: str
+) -> None:
+    """It went with its queue, or stayed on the pool's for nobody."""
+    world = await a_world(tmp_path)
+    await world.onboard("acme", tier)
+    await world.services.accept("acme", 2)
+    await world.offboard("acme", keep_data=True)
+    owner = "pool-1" if tier == "basic" else "acme"
+    await world.services.bury("acme", dead_letters_of(world, owner))
+
+    with pytest.raises(RefusedError, match="1 dead letters and 0 waiting messages of acme"):
+        await world.offboard("acme")
+    elsewhere = Folder(tmp_path / "elsewhere")
+    done = await offboard(world.control, Offboarding(tenant_id="acme"), elsewhere)
+    assert done.export is not None
+    assert (done.export.items, done.export.dead_letters) == (2, 1)
+
+
+async def test_letters_outlive_the_queue_that_they_died_on(tmp_path: Path) -> None:
+    """Of a pool that was left five days ago they were neither shown nor exported."""
+    world = await a_world(tmp_path)
+    await world.onboard("acme")
+    await move(world.control, Move(tenant_id="acme", tier="premium"))
+    world.clock.advance(5 * 86_400)
+    await world.services.bury("acme", dead_letters_of(world, "pool-1"))
+    world.behind["pool-1"] = math.inf
+    await world.onboard("globex")
+    await world.services.accept("globex", 1)
+
+    assert len(await look(world.control, "acme", limit=9)) == 1
+    done = await world.offboard("acme")
+    assert done.export is not None
+    assert done.export.dead_letters == 1
+
+
+async def test_who_is_not_where_its_file_says_is_brought_there_before_it_leaves(
+    tmp_path: Path,
+) -> None:
+    """Its items were looked for in a table of its own, and stayed in the pool's."""
+    world = await a_world(tmp_path)
+    await world.onboard("acme")
+    write(world, a_tenant("acme").but(home=Home("premium"), group="premium-1"))
+
+    with pytest.raises(RefusedError, match="placed basic in pool-1, and its file says premium"):
+        await world.offboard("acme")
+
+
+async def test_who_is_let_go_while_it_is_registered_is_shut_out(tmp_path: Path) -> None:
+    """It was active without a file, and nothing said why."""
+    world = await a_world(tmp_path)
+    change = world.control.registry.change
+
+    async def late(*args: Any, **changes: Any) -> Any:
+        placement = await change(*args, **changes)
+        world.control.registry.change = change  # type: ignore[method-assign]
+        write(world, remove=("acme",))
+        return placement
+
+    world.control.registry.change = late  # type: ignore[method-assign]
+    with pytest.raises(RefusedError, match="acme was let go while it was registered"):
+        await world.onboard("acme")
+    placement = world.placement("acme")
+    assert placement is not None
+    assert placement.status == "draining"
+
+
 async def test_each_life_of_an_id_has_its_own_export(tmp_path: Path) -> None:
     """The second one's went to the first one's place, and was refused where it held less."""
     world = await a_world(tmp_path)
@@ -323,7 +409,7 @@ async def test_a_pool_that_is_never_empty_is_judged_by_its_oldest_message(
             assert request["Dimensions"] == name
             now = request["EndTime"]
             points = [
-                {"Timestamp": now - timedelta(minutes=9), "Maximum": 0.0},
+                {"Timestamp": now - timedelta(minutes=2), "Maximum": 0.0},
                 {"Timestamp": now - timedelta(minutes=1), "Maximum": oldest},
             ]
             return {"Datapoints": points if oldest is not None else []}

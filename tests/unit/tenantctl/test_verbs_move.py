@@ -124,17 +124,59 @@ async def test_a_move_is_taken_back_until_its_end(
 
 @pytest.mark.parametrize("phase", ["committed", "copying", "placed", "switched"])
 @pytest.mark.parametrize(("old", "new"), FAR, ids=str)
-async def test_a_move_that_is_taken_back_twice_goes_where_it_was_going(
+async def test_a_move_that_is_taken_back_is_turned_once_more_by_a_target(
     tmp_path: Path, old: Home, new: Home, phase: str
 ) -> None:
     """Also where the registry had not followed Git yet."""
     world = await a_world(tmp_path, old)
-    back = Move(tenant_id="acme", rollback=True)
     await kill_after(world, phase, to(new))
-    await kill_after(world, "committed", back)
-    await move(world.control, back)
+    await kill_after(world, "committed", Move(tenant_id="acme", rollback=True))
+    await move(world.control, to(new))
 
     await assert_all_is_at(world, new)
+
+
+@pytest.mark.parametrize("step", ["committed", "copying", "draining", "removing"])
+async def test_taking_back_done_again_goes_on_with_it(tmp_path: Path, step: str) -> None:
+    """A retry of a workflow turned the move once more, and the tenant ended where it fled from."""
+    old, new = FAR[1]
+    world = await a_world(tmp_path, old)
+    await kill_after(world, "placed", to(new))
+    back = Move(tenant_id="acme", rollback=True)
+    await kill_after(world, step, back)
+    for _ in range(2):
+        await move(world.control, back)
+        await assert_all_is_at(world, old)
+
+
+@pytest.mark.parametrize("is_back", [True, False])
+async def test_who_was_overtaken_deletes_nothing_of_what_a_move_copied(
+    tmp_path: Path, is_back: bool
+) -> None:
+    """One that woke up late deleted what had been moved back: the only copy of it."""
+    old, new = FAR[1]
+    world = await a_world(tmp_path, old)
+    first = await world.tenant("acme")
+    sleeper = world.control.tables.delete_verified
+
+    async def slow(*where: Any, guard: Any, **more: Any) -> Any:
+        world.control.tables.delete_verified = sleeper  # type: ignore[method-assign]
+
+        async def asleep() -> None:
+            if is_back:
+                await move(world.control, Move(tenant_id="acme", rollback=True))
+            else:
+                await move(world.control, Move(tenant_id="acme"))
+                await move(world.control, to(old))
+            await guard()
+
+        return await sleeper(*where, guard=asleep, **more)
+
+    world.control.tables.delete_verified = slow  # type: ignore[method-assign]
+    with pytest.raises(RefusedError, match="another tenantctl works on it"):
+        await move(world.control, to(new))
+    assert await world.tenant("acme") == first
+    await assert_all_is_at(world, old)
 
 
 async def kill_after(world: World, step: str, request: Move) -> None:

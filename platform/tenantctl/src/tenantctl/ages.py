@@ -28,9 +28,9 @@ class Ages:
         self._client = client
 
     async def oldest_sent_at(self, queue_url: str, now: float) -> float | None:
-        """When the oldest message was sent that a queue held lately, in epoch seconds.
+        """When the oldest message of the last minutes was sent to a queue, in epoch seconds.
 
-        Of an empty queue it is when that was looked at. None: nothing is known of the last
+        Of an empty queue it is when that was looked at. None: nothing is known of these
         minutes. A message that was received three times and more is not counted among these.
 
         Raises:
@@ -54,5 +54,4 @@ class Ages:
         points = answer.get("Datapoints", [])
         if not points:
             return None
-        last = max(points, key=lambda point: point["Timestamp"])
-        return float(last["Timestamp"].timestamp() - last["Maximum"])
+        return min(float(one["Timestamp"].timestamp() - one["Maximum"]) for one in points)

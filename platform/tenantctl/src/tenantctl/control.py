@@ -26,6 +26,8 @@ from tenantry.tenant_id import TenantId, parse_tenant_id
 TOMBSTONE_SECONDS: Final = 15 * 86_400
 #: For how long a queue keeps a message, in seconds (design §6, and the tenant's module).
 RETENTION_SECONDS: Final = 4 * 86_400
+#: The same of a dead-letter queue.
+DEAD_RETENTION_SECONDS: Final = 14 * 86_400
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,8 +179,8 @@ class Control:
         return list(found.values())
 
     def left_pools(self, placement: Placement) -> dict[str, int]:
-        """Pools whose queues may hold messages of a tenant that left them, and when it did."""
-        horizon = self.clock() - RETENTION_SECONDS - self.timing.placement_max_age
+        """Pools that may hold dead letters of a tenant that left them, and when it did."""
+        horizon = self.clock() - DEAD_RETENTION_SECONDS - self.timing.placement_max_age
         return {one.pool: one.at for one in placement.left if one.at > horizon}
 
     async def placement(self, tenant_id: str) -> Placement | None:

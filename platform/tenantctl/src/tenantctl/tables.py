@@ -32,6 +32,7 @@ from tenantctl.writes import (
     TRIES,
     Deleter,
     Deletion,
+    Guard,
     Inserted,
     Inserter,
     Pace,
@@ -199,14 +200,17 @@ class Tables(TableReads):
         lines: AsyncIterator[bytes],
         *,
         rate: float,
+        guard: Guard,
     ) -> Deleted:
         """Delete the items of a tenant that are lines of an export, and nothing else.
+
+        `guard` is asked before each hand.
 
         Raises:
             UnavailableError: The table is not there, does not answer, or denies; done again, it
                 goes on.
         """
-        deletion = Deletion(Deleter(self._client, table, self._sleep), self._pace(rate))
+        deletion = Deletion(Deleter(self._client, table, self._sleep), self._pace(rate), guard)
         found: Counter[str] = Counter()
         async for item, is_exported in self._beside(table, tenant_id, shards, lines):
             if is_exported:
@@ -248,17 +252,19 @@ class Tables(TableReads):
         shards: int,
         *,
         rate: float,
+        guard: Guard,
         new_shards: int | None = None,
     ) -> Deleted:
         """Delete from `old` what `new` holds with the same content, and nothing else.
 
-        Of a key that was used twice also what was stored second.
+        Of a key that was used twice also what was stored second. `guard` is asked before each
+        hand.
 
         Raises:
             UnavailableError: A table is not there, does not answer, or denies; done again, it
                 goes on.
         """
-        deletion = Deletion(Deleter(self._client, old, self._sleep), self._pace(rate))
+        deletion = Deletion(Deleter(self._client, old, self._sleep), self._pace(rate), guard)
         missing = conflicts = 0
         async for first, second in self.pairs(old, new, tenant_id, shards, new_shards):
             if first is None:

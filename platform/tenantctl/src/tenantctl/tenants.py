@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Protocol
+from typing import Final, Protocol
 
 from tenantctl.check import Bounds, new_findings, require
 from tenantctl.errors import InvalidError, NotFoundError
@@ -89,6 +89,10 @@ def _parse(path: str, data: bytes) -> Instance:
     return parse(path, data)
 
 
+#: More than a move has commits, and what else may happen to a file meanwhile.
+_LOG_ENTRIES: Final = 30
+
+
 class ShownError(Exception):
     """A dry run came to its commit, and shows it instead: `change` is None where there is none."""
 
@@ -128,6 +132,17 @@ class Tenants:
             GitError: The fleet cannot be read.
         """
         return self._count(await self._fleet.snapshot())
+
+    async def subjects(self, tenant_id: str) -> tuple[str, ...]:
+        """What the last commits of a tenant's file say in their first lines, the newest first.
+
+        As of the last census.
+
+        Raises:
+            GitError: The fleet cannot be read.
+        """
+        path = self.path_of_tenant(tenant_id)
+        return tuple(one.subject for one in await self._fleet.log(path, limit=_LOG_ENTRIES))
 
     async def changed_at(self, tenant_id: str) -> float | None:
         """When a tenant's file was last changed or removed, in epoch seconds; None: it never was.

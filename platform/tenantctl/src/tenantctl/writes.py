@@ -43,6 +43,10 @@ _CONFLICT: Final = frozenset({"TransactionConflict", "TransactionConflictExcepti
 _TOO_LARGE_STATUS: Final = 413
 
 
+#: Raises where somebody else has gone on with a tenant meanwhile.
+Guard = Callable[[], Awaitable[None]]
+
+
 class Inserted(Enum):
     """What became of one item."""
 
@@ -282,11 +286,15 @@ class Deleter:
 
 
 class Deletion:
-    """Deletes what it is given, by the hand."""
+    """Deletes what it is given, by the hand.
 
-    def __init__(self, deleter: Deleter, pace: Pace) -> None:
+    `guard` is asked right before each hand, and raises where nothing may be deleted any more.
+    """
+
+    def __init__(self, deleter: Deleter, pace: Pace, guard: Guard) -> None:
         self._deleter = deleter
         self._pace = pace
+        self._guard = guard
         self._hand: list[Item] = []
         self._deleted = 0
 
@@ -304,5 +312,6 @@ class Deletion:
     async def _flush(self) -> None:
         if self._hand:
             await self._pace.take(sum(map(item_units, self._hand)))
+            await self._guard()
             self._deleted += await self._deleter.delete(self._hand)
             self._hand = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from tenantctl.check import Bounds
@@ -19,7 +20,7 @@ class Move:
     Attributes:
         tier: Where to; None keeps the tier.
         pool: Where there is room if None, unless the tenant's own pool will do.
-        rollback: Take back the move that is on its way.
+        rollback: Take back the move that is on its way, or go on with that.
     """
 
     tenant_id: str
@@ -29,8 +30,18 @@ class Move:
     request_id: str | None = None
 
 
-def begun(census: Census, bounds: Bounds, request: Move, placement: Placement | None) -> Decision:
+def begun(
+    census: Census,
+    bounds: Bounds,
+    request: Move,
+    placement: Placement | None,
+    *,
+    is_back: bool = False,
+) -> Decision:
     """The first commit of a move; nothing where it is on its way, or at its end.
+
+    `is_back` says that the tenant's last move was taken back: to ask for that again goes on with
+    it, and only a target turns it once more.
 
     Raises:
         NotFoundError: There is no such tenant.
@@ -40,17 +51,12 @@ def begun(census: Census, bounds: Bounds, request: Move, placement: Placement | 
     if there.phase == "offboarding":
         raise RefusedError(f"{there.id} is leaving, and goes nowhere else")
     if request.rollback:
-        return turned_round(there)
+        return Decision() if is_back else turned_round(there)
     target = _target(census, bounds, there, request)
     if there.transition is not None:
-        if target != there.home:
-            raise RefusedError(
-                f"{there.id} is moving to {there.home}, from {there.transition.origin}: end "
-                f"that first, or take it back with `tenantctl move {there.id} --rollback`"
-            )
-        return Decision()
-    astray = _astray(placement, there)
-    if target == there.home and astray is None:
+        return _gone_on(there, there.transition, target, is_back=is_back)
+    elsewhere = astray(placement, there)
+    if target == there.home and elsewhere is None:
         return Decision()
     if placement is None or placement.status == "offboarded":
         raise RefusedError(
@@ -58,17 +64,43 @@ def begun(census: Census, bounds: Bounds, request: Move, placement: Placement | 
         )
     if there.is_suspended:
         raise RefusedError(f"{there.id} is suspended: `tenantctl resume {there.id}`, then move it")
-    if astray is not None:
+    if elsewhere is not None:
         if target != there.home:
             raise RefusedError(
-                f"{there.id} is placed {astray}, and its file says {there.home}: bring it there "
-                f"first, with `tenantctl move {there.id} --tier {there.home.tier}`"
+                f"{there.id} is placed {elsewhere}, and its file says {there.home}: bring it "
+                f"there first, with `tenantctl move {there.id} --tier {there.home.tier}`"
             )
-        return Decision(write=(there.but(transition=Transition(astray, "provisioning")),))
+        return Decision(write=(there.but(transition=Transition(elsewhere, "provisioning")),))
     return _set_out(census, bounds, there, target)
 
 
-def _astray(placement: Placement | None, there: Instance) -> Home | None:
+def _gone_on(there: Instance, transition: Transition, target: Home, *, is_back: bool) -> Decision:
+    """What is to do of a move that is on its way."""
+    if is_back and target == transition.origin:
+        return turned_round(there)
+    if target != there.home:
+        raise RefusedError(
+            f"{there.id} is moving to {there.home}, from {transition.origin}: end that first, or "
+            f"take it back with `tenantctl move {there.id} --rollback`"
+        )
+    return Decision()
+
+
+def subject_of(request: Move) -> str:
+    """What the first commit says, by which `was_taken_back` knows it."""
+    if request.rollback:
+        return f"Take back the move of {request.tenant_id}"
+    return f"Move {request.tenant_id}"
+
+
+def was_taken_back(tenant_id: str, subjects: Iterable[str]) -> bool:
+    """Whether a tenant's last move was taken back, by its file's commits, the newest first."""
+    back = subject_of(Move(tenant_id=tenant_id, rollback=True))
+    forth = subject_of(Move(tenant_id=tenant_id))
+    return next((one == back for one in subjects if one in {back, forth}), False)
+
+
+def astray(placement: Placement | None, there: Instance) -> Home | None:
     """Where a tenant is placed, where that is not what its file says."""
     if placement is None or placement.status not in {"active", "suspended", "moving"}:
         return None

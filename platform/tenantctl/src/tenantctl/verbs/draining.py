@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from tenantctl.control import Control
+from tenantctl.control import RETENTION_SECONDS, Control
 from tenantctl.drains import Forwarded
 from tenantctl.errors import RefusedError
 from tenantctl.hands import Destination
@@ -32,7 +32,10 @@ async def until_drained(control: Control, placement: Placement) -> None:
     changed_at = placement.changed_at or int(control.clock())
     shut_at = changed_at + control.timing.placement_max_age
     await control.until_at(shut_at, "producers forget the placement")
+    horizon = control.clock() - RETENTION_SECONDS - control.timing.placement_max_age
     for pool, left_at in control.left_pools(placement).items():
+        if left_at <= horizon:
+            continue  # its queue has nothing from then any more; its dead letters may
         url = await control.queues.url(names.queue_name(control.environment, pool))
         if url is not None and url != placement.queue_url:
             await until_empty(control, url, nothing_after=left_at)
@@ -86,15 +89,18 @@ async def until_empty(
 async def _is_behind(control: Control, queue_url: str, moment: float) -> bool:
     """Whether what a shared queue holds was sent after a moment.
 
-    The measure leaves out what was received three times and more: so it is believed only when
-    the consumers have had all the receives of a message to store it or to bury it.
+    The measure leaves out what was received three times and more. So it is believed only when the
+    consumers have had all the receives of a message to store it or to bury it, each of which
+    waits for its visibility timeout and for what lies before it again.
     """
-    buried_at = moment + MAX_RECEIVES * max(control.timing.visibility, control.timing.settle)
     now = control.clock()
-    if control.ages is None or now < buried_at:
+    if control.ages is None:
         return False
     oldest = await control.ages.oldest_sent_at(queue_url, now)
-    return oldest is not None and oldest > moment
+    if oldest is None or oldest <= moment:
+        return False
+    a_receive = max(control.timing.visibility, control.timing.settle) + now - oldest
+    return now >= moment + MAX_RECEIVES * a_receive
 
 
 async def until_visible(control: Control, dead_letter_url: str) -> None:

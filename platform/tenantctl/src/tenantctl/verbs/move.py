@@ -19,9 +19,9 @@ from tenantctl.errors import RefusedError
 from tenantctl.model import Home, Instance, Transition, TransitionPhase
 from tenantctl.ports import Outputs
 from tenantctl.tenants import Census, Decision
-from tenantctl.verbs.beginning import Move, begun
+from tenantctl.verbs.beginning import Move, begun, subject_of, was_taken_back
 from tenantctl.verbs.draining import forward_own, until_forwarded
-from tenantctl.verbs.placements import claim
+from tenantctl.verbs.placements import claim, guard
 from tenantry import names
 from tenantry.registry import TIER_RATES, Left, Place, Placement, Tier
 
@@ -76,14 +76,16 @@ async def move(control: Control, request: Move) -> Moved:
 async def _begin(control: Control, request: Move) -> tuple[Instance, bool]:
     """Commit the transition, if it is not there."""
     placement = await control.placement(request.tenant_id)
+    await control.tenants.census()
+    is_back = was_taken_back(request.tenant_id, await control.tenants.subjects(request.tenant_id))
 
     def decide(census: Census) -> Decision:
-        return begun(census, control.bounds, request, placement)
+        return begun(census, control.bounds, request, placement, is_back=is_back)
 
     changed = await control.tenants.change(
         decide,
         verb="move",
-        subject=f"Move {request.tenant_id}",
+        subject=subject_of(request),
         tenant_id=request.tenant_id,
         request_id=request.request_id,
     )
@@ -196,7 +198,7 @@ async def _drain(control: Control, instance: Instance) -> None:
     placement = await _place(control, instance, old, new)
     if old == new:
         return
-    if placement.status == "active":
+    if placement.status != "moving":
         # Taken back before its switch: whoever is about to switch all the same finds another
         # generation. Where this only goes on after its end, that costs a write.
         placement = await claim(control, placement)
@@ -226,6 +228,7 @@ async def _drain(control: Control, instance: Instance) -> None:
         placement.tenant_id,
         placement.shards,
         rate=control.timing.write_rate,
+        guard=guard(control, placement),
     )
     if left.missing or left.conflicts:
         raise RefusedError(
@@ -234,6 +237,7 @@ async def _drain(control: Control, instance: Instance) -> None:
             "tries again"
         )
     control.observer.step("emptied", f"{left.deleted} items")
+    await guard(control, placement)()
     await _unseal(control, instance.transition.origin, old)
 
 

@@ -17,8 +17,9 @@ from tenantctl.letters import Letter
 from tenantctl.model import Home, Instance
 from tenantctl.places import ExportPlace
 from tenantctl.tenants import Census, Decision
+from tenantctl.verbs.beginning import astray
 from tenantctl.verbs.draining import until_drained, until_visible
-from tenantctl.verbs.placements import claim, require_ours, set_status
+from tenantctl.verbs.placements import claim, guard, set_status
 from tenantry import names
 from tenantry.registry import Placement
 
@@ -67,6 +68,7 @@ async def offboard(control: Control, request: Offboarding, place: ExportPlace) -
     census.require_readable(tenant_id)
     if tenant_id not in census.tenants:
         return await _go_on(control, tenant_id)
+    _refuse_astray(await control.placement(tenant_id), census.tenants[tenant_id])
     instance = await _mark(control, request)
     placement = await control.placement(tenant_id)
     if not _is_registered(placement):
@@ -105,6 +107,16 @@ async def offboard(control: Control, request: Offboarding, place: ExportPlace) -
 def _is_registered(placement: Placement | None) -> bool:
     """Whether anything was ever accepted for it, in this life."""
     return placement is not None and placement.status != "offboarded"
+
+
+def _refuse_astray(placement: Placement | None, there: Instance) -> None:
+    """What it has would be looked for where its file says, and stay where it is."""
+    elsewhere = None if there.transition else astray(placement, there)
+    if elsewhere is not None:
+        raise RefusedError(
+            f"{there.id} is placed {elsewhere}, and its file says {there.home}: bring it there "
+            f"first, with `tenantctl move {there.id} --tier {there.home.tier}`"
+        )
 
 
 async def _mark(control: Control, request: Offboarding) -> Instance:
@@ -180,7 +192,7 @@ async def _export_anew(
             queue=" ".join(queue.url for queue in queues),
             letters=letters,
             clock=lambda: datetime.fromtimestamp(control.clock(), UTC).isoformat(),
-            require_ours=lambda: require_ours(control, placement),
+            require_ours=guard(control, placement),
         )
     return await verify(place)
 
@@ -208,10 +220,13 @@ async def _delete(
     Raises:
         RefusedError: There is something that the export does not hold.
     """
-    await require_ours(control, placement)
-    for queue in await control.dead_letters(placement):
+    require_ours = guard(control, placement)
+    await require_ours()
+    await _require_leaving(control, placement.tenant_id)
+    queues = await control.dead_letters(placement)
+    await _require_exported(control, home, placement, queues, exported)
+    for queue in queues:
         if queue.only is not None and exported.letters:
-            await until_visible(control, queue.url)
             await control.queues.drain_delete(queue.url, exported.letters)
     where = placement.table_name, placement.tenant_id, placement.shards
     async with aclosing(exported_items(place)) as lines:
@@ -219,7 +234,9 @@ async def _delete(
             left = await control.tables.count_unexported(*where, lines)
         else:
             rate = control.timing.write_rate
-            done = await control.tables.delete_exported(*where, lines, rate=rate)
+            done = await control.tables.delete_exported(
+                *where, lines, rate=rate, guard=require_ours
+            )
             left = done.missing + done.conflicts
     if left:
         raise RefusedError(
@@ -230,6 +247,48 @@ async def _delete(
     control.observer.step("deleted")
 
 
+async def _require_exported(
+    control: Control,
+    home: Home,
+    placement: Placement,
+    queues: Sequence[DeadLetters],
+    exported: Exported,
+) -> None:
+    """See that nothing is on queues that the export does not hold, before any of it goes.
+
+    Raises:
+        RefusedError: There is.
+    """
+    for queue in queues:
+        await until_visible(control, queue.url)
+    async with aclosing(_letters(control, queues)) as letters:
+        late = [one async for one in letters if one.sqs_id not in exported.letters]
+    waiting = 0
+    if home.is_dedicated:
+        waiting = (await control.queues.depth(placement.queue_url)).total
+    if late or waiting:
+        raise RefusedError(
+            f"{len(late)} dead letters and {waiting} waiting messages of {placement.tenant_id} "
+            "came after its export: they stay. The same command with another --export-to exports "
+            "the letters, too; messages are stored first"
+        )
+
+
+async def _require_leaving(control: Control, tenant_id: str) -> None:
+    """See that the fleet still says that it leaves: somebody may have taken that back."""
+    there = (await control.tenants.census()).tenants.get(tenant_id)
+    if there is not None:
+        _refuse_staying(there)
+
+
+def _refuse_staying(there: Instance) -> None:
+    if there.phase != "offboarding":
+        raise RefusedError(
+            f"the file of {there.id} says no more that it leaves: somebody took that back. What "
+            f"was exported stays; `tenantctl status {there.id}` shows how things stand"
+        )
+
+
 async def _remove_file(control: Control, request: Offboarding) -> None:
     state = await control.cluster.applied(request.tenant_id)
     if state.is_suspended:
@@ -237,10 +296,16 @@ async def _remove_file(control: Control, request: Offboarding) -> None:
             f"the release of {request.tenant_id} is suspended in the cluster and would be left "
             "there: resume it first (flux resume helmrelease)"
         )
+
+    def decide(census: Census) -> Decision:
+        there = census.tenants.get(request.tenant_id)
+        if there is None:
+            return Decision()
+        _refuse_staying(there)
+        return Decision(remove=(there.id,))
+
     changed = await control.tenants.change(
-        lambda census: Decision(
-            remove=(request.tenant_id,) if request.tenant_id in census.tenants else ()
-        ),
+        decide,
         verb="offboard",
         subject=f"Remove {request.tenant_id}",
         tenant_id=request.tenant_id,
@@ -284,6 +349,14 @@ async def _end(control: Control, tenant_id: str, placement: Placement | None) ->
 
     await control.until(ask)
     control.observer.step("gone")
+    if placement is None:
+        # An onboarding that was slower than all of this may have registered it.
+        placement = await control.placement(tenant_id)
+        if placement is not None and placement.status not in {"draining", "offboarded"}:
+            raise UnfinishedError(
+                f"{tenant_id} was registered meanwhile: put its file back (git revert), then "
+                "offboard"
+            )
     if placement is not None and placement.status != "offboarded":
         current = await control.placement(tenant_id)
         if current is None:

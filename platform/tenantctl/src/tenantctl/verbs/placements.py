@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+
 from tenantctl.control import Control
 from tenantctl.errors import NotFoundError, RefusedError
 from tenantctl.model import Instance
@@ -15,7 +17,8 @@ async def register(control: Control, instance: Instance) -> tuple[Placement, boo
         The placement, and whether it is new.
 
     Raises:
-        RefusedError: Somebody else wrote it meanwhile, or its id is not free again.
+        RefusedError: Somebody else wrote it meanwhile, its id is not free again, or it was let go
+            meanwhile: then it is shut out at once.
         UnfinishedError: Queue and table are not there.
     """
     old = await control.placement(instance.id)
@@ -40,6 +43,14 @@ async def register(control: Control, instance: Instance) -> tuple[Placement, boo
         registered_at=int(control.clock()),
         left=(),
     )
+    census = await control.tenants.census()
+    there = census.tenants.get(instance.id)
+    if instance.id not in census.unreadable and (there is None or there.phase == "offboarding"):
+        await control.registry.change(placement.tenant_id, placement, status="draining")
+        raise RefusedError(
+            f"{instance.id} was let go while it was registered: `tenantctl offboard "
+            f"{instance.id}` ends that"
+        )
     return placement, True
 
 
@@ -79,16 +90,19 @@ async def claim(control: Control, placement: Placement) -> Placement:
     )
 
 
-async def require_ours(control: Control, placement: Placement) -> None:
-    """See that nobody else has gone on with a tenant meanwhile, before what cannot be undone.
+def guard(control: Control, placement: Placement) -> Callable[[], Awaitable[None]]:
+    """Sees, before what cannot be undone, that nobody else has gone on with a tenant meanwhile.
 
-    Raises:
-        RefusedError: Somebody has.
+    It raises RefusedError where somebody has.
     """
-    current = await control.placement(placement.tenant_id)
-    if current is None or current.generation != placement.generation:
-        raise RefusedError(
-            f"{placement.tenant_id}: another tenantctl works on it, or somebody changed its "
-            f"placement: this one stops. `tenantctl status {placement.tenant_id}` shows how "
-            "things stand"
-        )
+
+    async def require_ours() -> None:
+        current = await control.placement(placement.tenant_id)
+        if current is None or current.generation != placement.generation:
+            raise RefusedError(
+                f"{placement.tenant_id}: another tenantctl works on it, or somebody changed its "
+                f"placement: this one stops. `tenantctl status {placement.tenant_id}` shows how "
+                "things stand"
+            )
+
+    return require_ours
