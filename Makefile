@@ -6,12 +6,12 @@ PYTHON ?= python3
 python := .venv/bin/python
 .DEFAULT_GOAL := help
 .PHONY: help check format test test-faults test-terraform test-cluster test-engines tools demo up token loadtest bench \
-  bench-full scale matrix lock goldens clean dev engine
+  bench-full scale matrix environment destroy workstation lock goldens clean dev engine lint
 
 help: ## This list | - | -
 	@awk -F' *## *|[:|] *' '/^[a-z-]+:.*##/ {n = split($$0, part, / *(##|\|) */); \
 	  printf "  %-15s %-66s %-22s %s\n", $$1, part[2], part[3], part[4]}' $(MAKEFILE_LIST)
-	@echo "The first run installs what they need into .venv and .venv-engine: about a minute."
+	@echo "The first run installs what they need into .venv, .venv-engine and .venv-lint: two minutes."
 
 check: dev ## Format, lint, types, imports, YAML, requirements, hygiene | Python 3.11+ | 10 s
 	@scripts/check.sh
@@ -20,7 +20,7 @@ format: dev ## Format, and fix what ruff can fix | Python 3.11+ | 1 s
 	@.venv/bin/ruff check --quiet --fix-only .
 	@.venv/bin/ruff format .
 
-test: dev engine ## Tests with coverage; ARGS='-k name' for some of them | Python 3.11+ | 9 min
+test: dev engine lint ## Tests with coverage; ARGS='-k name' for some of them | Python 3.11+ | 9 min
 	@scripts/test.sh $(ARGS)
 
 test-faults: dev engine ## Many kills, interruptions, faults, moves under traffic | Python 3.11+ | 13 min
@@ -63,6 +63,18 @@ matrix: dev ## Who may do what in AWS, as a table | Terraform 1.11+ | 15 s
 scale: dev ## Write the tables of docs/scale.md from its models | Python 3.11+ | 5 s
 	@$(python) -m tenantry_benchmarks.scale --write docs/scale.md
 
+environment: dev ## Make it, or go on: ENV=dev, YES=1; DRY_RUN=1 shows it and its cost offline | Terraform 1.11+; AWS | 40 min
+	$(if $(ENV),,$(error name an environment: make environment ENV=dev))
+	@exec $(python) -m tenantry_cloud $(if $(DRY_RUN),cost $(ENV),make $(ENV) $(if $(YES),--yes))
+
+destroy: dev ## Destroy an environment without tenants' data: ENV=dev, CONFIRM=dev | Terraform 1.11+; AWS | 30 min
+	$(if $(ENV),,$(error name an environment: make destroy ENV=dev))
+	@exec $(python) -m tenantry_cloud destroy $(ENV) $(if $(CONFIRM),--confirm $(CONFIRM))
+
+workstation: dev ## Print how the state's bucket and the workstation are deployed: ENV=dev | Python 3.11+ | 1 s
+	$(if $(ENV),,$(error name an environment: make workstation ENV=dev))
+	@exec $(python) -m tenantry_cloud workstation $(ENV)
+
 lock: ## Resolve anew and write requirements/*.txt | uv | 10 s
 	@scripts/lock.sh
 
@@ -70,9 +82,9 @@ goldens: dev ## Write the committed samples that tests compare with; not in CI |
 	@scripts/goldens.sh
 
 clean: ## Remove environments, caches, logs and run folders | - | -
-	@rm -rf .venv .venv-engine .tenantry .coverage .coverage.* .hypothesis .*_cache dist loadtests/reports benchmarks/results
+	@rm -rf .venv .venv-engine .venv-lint .tenantry .coverage .coverage.* .hypothesis .*_cache dist loadtests/reports benchmarks/results
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-dev engine:
+dev engine lint:
 	@command -v "$(PYTHON)" >/dev/null || { echo "$(PYTHON): not found; install Python 3.11 or later, or name one: make PYTHON=..." >&2; exit 2; }
 	@"$(PYTHON)" scripts/bootstrap.py $@

@@ -1,7 +1,8 @@
 """The Python environments of the checkout: made when missing, updated when their files changed.
 
-`.venv` holds our code (editable) and its dependencies, `.venv-engine` the embedded AWS engine:
-their botocores exclude each other. Both come from hash-locked files in `requirements/`.
+`.venv` holds our code (editable) and its dependencies, `.venv-engine` the embedded AWS engine,
+`.venv-lint` what lints the cloud: their pins exclude each other. All come from hash-locked
+files in `requirements/`.
 
 Each environment carries a stamp of what it was made from, removed before anything is changed
 and written at the end. One that matches costs a few milliseconds. Where requirements changed,
@@ -143,6 +144,7 @@ ENVIRONMENTS: Final = {
                 ROOT / "services" / "consumer",
                 ROOT / "platform" / "local",
                 ROOT / "platform" / "tenantctl",
+                ROOT / "platform" / "cloud",
                 ROOT / "loadtests",
                 ROOT / "benchmarks",
             ),
@@ -156,6 +158,14 @@ ENVIRONMENTS: Final = {
             projects=(),
             megabytes=200,
             seconds=10,
+        ),
+        Environment(
+            name="lint",
+            folder=ROOT / ".venv-lint",
+            requirements=ROOT / "requirements" / "lint.txt",
+            projects=(),
+            megabytes=700,
+            seconds=40,
         ),
     )
 }

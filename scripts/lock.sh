@@ -12,5 +12,7 @@ for image in producer consumer loadtests; do
 done
 "$uv" export --quiet --frozen --only-group dev --no-emit-workspace \
   --format requirements-txt --output-file requirements/dev.txt
-"$uv" pip compile --quiet --universal --python-version 3.11 --generate-hashes \
-  --no-emit-index-url --no-emit-find-links requirements/engine.in --output-file requirements/engine.txt
+for apart in engine lint; do
+  "$uv" pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+    --no-emit-index-url --no-emit-find-links "requirements/$apart.in" --output-file "requirements/$apart.txt"
+done

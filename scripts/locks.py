@@ -33,9 +33,12 @@ PROJECTS: Final = {
     "tenantry-consumer": "services/consumer",
     "tenantry-local": "platform/local",
     "tenantctl": "platform/tenantctl",
+    "tenantry-cloud": "platform/cloud",
     "tenantry-loadtests": "loadtests",
     "tenantry-benchmarks": "benchmarks",
 }
+#: Environments of programs whose pins exclude ours.
+APART: Final = ("engine", "lint")
 #: What is shipped as an image.
 IMAGES: Final = ("producer", "consumer", "loadtests")
 
@@ -59,16 +62,14 @@ def main() -> int:
 def problems() -> Iterator[str]:
     """Everything that does not agree, a line each."""
     texts = {
-        name: (ROOT / f"requirements/{name}.txt").read_text()
-        for name in ("dev", "engine", *IMAGES)
+        name: (ROOT / f"requirements/{name}.txt").read_text() for name in ("dev", *APART, *IMAGES)
     }
     pins = {name: pinned(text) for name, text in texts.items()}
     for name, text in texts.items():
         yield from (f"{name}.txt: no hash for {package}" for package in unhashed(text))
-    engine = (ROOT / "requirements/engine.in").read_text().splitlines()
     wanted = {
         "dev": project("")["dependency-groups"]["dev"],
-        "engine": [line for line in engine if line and not line.startswith("#")],
+        **{name: asked_apart(name) for name in APART},
         **{image: [f"tenantry-{image}"] for image in IMAGES},
     }
     for name, requirements in wanted.items():
@@ -80,6 +81,12 @@ def problems() -> Iterator[str]:
                 tested = pins["dev"].get(package, "none")
                 yield f"{image}.txt: ships {package} {shipped}, and {tested} is tested"
     yield from uninstalled(pins["dev"])
+
+
+def asked_apart(name: str) -> list[str]:
+    """What an environment apart from ours is asked to hold."""
+    lines = (ROOT / f"requirements/{name}.in").read_text().splitlines()
+    return [line for line in lines if line and not line.startswith("#")]
 
 
 def pinned(text: str) -> dict[str, Version]:

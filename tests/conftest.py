@@ -21,6 +21,9 @@ SKIPS_FILE: Final = os.environ.get("TENANTRY_SKIPS_FILE", "")
 _MARK: Final = "tenantry_skip"
 
 
+_USED: Final = pytest.StashKey[list[str]]()
+
+
 class Golden(Protocol):
     """Compares with a committed file, or writes it in `make goldens`."""
 
@@ -81,8 +84,16 @@ def _see(report: pytest.TestReport | pytest.CollectReport) -> None:
         report.longrepr = f"TENANTRY_REQUIRE=all allows no skip: {reason}"
 
 
+@pytest.fixture(scope="session")
+def used(pytestconfig: pytest.Config) -> list[str]:
+    """What stands in for the original in this run, a line each: said at its end."""
+    return pytestconfig.stash.setdefault(_USED, [])
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say how many tests were skipped, also when there were none."""
+    """Say what stood in for what, and how many tests were skipped, also when there were none."""
+    for line in terminalreporter.config.stash.get(_USED, []):
+        terminalreporter.write_line(line)
     if hasattr(terminalreporter.config, "workerinput"):
         return  # a worker's: whoever started it counts
     reports = [report for reports in terminalreporter.stats.values() for report in reports]

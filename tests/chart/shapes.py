@@ -39,6 +39,9 @@ def _texts(path: str, node: Node) -> Iterator[tuple[str, Node]]:
     if "propertyNames" in node:
         yield f"{path}.{{}}", node["propertyNames"]
         yield from _texts(f"{path}.[]", node["additionalProperties"])
+    if path.endswith(".settings"):
+        # Each becomes a variable of a pod: another would be one that the chart itself sets.
+        yield f"{path}.{{}}", {"enum": list(node["properties"])}
     for key, found in node.get("properties", {}).items():
         is_required = {"isRequired": True} if key in node.get("required", ()) else {}
         yield from _texts(f"{path}.{key}".lstrip("."), found | is_required)
@@ -52,7 +55,8 @@ def shape(node: Node) -> Node | None:
         return None
     found = {"pattern": node["pattern"]}
     found |= {short: node[key] for key, short in _SHORT.items() if key in node}
-    if "if" in node:
+    # Where there are exceptions the pattern says it, too: the schema's `if` has the words.
+    if "if" in node and "not" not in node["if"]:
         reserved = node["if"].get("anyOf", [node["if"]])
         found["reserved"] = "|".join(
             each["pattern"] if "pattern" in each else f"^({'|'.join(each['enum'])})$"

@@ -70,7 +70,57 @@ def test_a_namespace_that_is_somebody_elses_is_refused(kind: str) -> None:
     assert said == refusal_in([there], values(KINDS[kind]))
 
 
+HOSTS: Final = {
+    "identity.issuer": "https://{}/realms/x",
+    "identity.jwks": "https://{}:8443/keys",
+    "monitoring.runbooks": "https://{}/docs",
+    "telemetry.endpoint": "http://{}:4318",
+    "registry": "{}:5000/images",
+    "queueUrlPrefix": "https://{}/000000000000",
+    "local.awsEndpointUrl": "http://{}:4566",
+}
+
+
+@pytest.mark.parametrize("fact", HOSTS)
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_instance_at_a_host_of_the_platform_is_refused(kind: str, fact: str) -> None:
+    """A tenant `identity` got the issuer's host, and its logins."""
+    name = KINDS[kind]["id"]
+    given = changed(values(KINDS[kind]), "facts.domain", "apps.example")
+    host = f"{name}.apps.example"
+
+    said = refusal(changed(given, f"facts.{fact}", HOSTS[fact].format(host)))
+    assert f"instance.id and facts.{fact} are both at {host}" in said
+    assert render(changed(given, f"facts.{fact}", HOSTS[fact].format(f"x-{host}")))
+
+
+@pytest.mark.parametrize("name", ["identity", "gitea"])
+def test_the_hosts_of_the_defaults_are_the_platforms(name: str) -> None:
+    """Their domain is the tenants' own."""
+    assert f"are both at {name}.example.com" in refusal(values({**PREMIUM, "id": name}))
+
+
+@pytest.mark.parametrize(
+    "issuer",
+    ["https://ACME.example.com", "acme.example.com.", "https://me@acme.example.com:443?x"],
+)
+def test_a_host_is_found_however_it_is_written(issuer: str) -> None:
+    """An issuer is any text; DNS knows no case, and a dot at the end says nothing."""
+    said = refusal(changed(PREMIUM_VALUES, "facts.identity.issuer", issuer))
+
+    assert "instance.id and facts.identity.issuer are both at acme.example.com" in said
+
+
 # Tags
+
+
+def test_no_more_tags_than_aws_takes_are_taken() -> None:
+    """It takes 50 with the module's own: with 50 more each apply failed."""
+    tags = {f"k{number}": "" for number in range(41)}
+
+    assert "maxProperties: got 41, want 40" in refusal(values(PREMIUM, module={"tags": tags}))
+    tags.popitem()
+    assert render(values(PREMIUM, module={"tags": tags}))
 
 
 @pytest.mark.parametrize(
@@ -107,6 +157,13 @@ def test_other_tags_are_taken(key: str) -> None:
         ("facts.tests.neighbours", ["pool-1", "pool-1"], "items at 0 and 1 are equal"),
         ("facts.identity.jwks", "https://id.example:0123/keys", "does not match pattern"),
         ("facts.telemetry.endpoint", "http://otel:0", "does not match pattern"),
+        ("facts.telemetry.endpoint", "http://otel:65536", "does not match pattern"),
+        ("facts.identity.jwks", "https://id.example:70000/keys", "does not match pattern"),
+        ("facts.identity.jwks", "https://id.example/%zz", "does not match pattern"),
+        ("facts.monitoring.runbooks", "https://id.example/%", "does not match pattern"),
+        ("facts.queueUrlPrefix", "https://id.example/%1", "does not match pattern"),
+        ("facts.local.awsEndpointUrl", "http://id.example/\x01", "does not match pattern"),
+        ("facts.registry", "images.example:99999/x", "does not match pattern"),
     ],
 )
 def test_names_that_something_else_refuses_later_are_refused(
@@ -117,6 +174,23 @@ def test_names_that_something_else_refuses_later_are_refused(
 
     assert f"'/{path.replace('.', '/')}': " in said
     assert told in said
+
+
+def test_a_labels_key_that_ends_in_a_hyphen_is_refused() -> None:
+    """The API server takes none, and would refuse the monitors."""
+    said = refusal(values(PREMIUM, monitoring={"labels": {"release-": "x"}}))
+
+    assert "invalid propertyName 'release-'" in said
+    assert render(values(PREMIUM, monitoring={"labels": {"release-2": "x"}}))
+
+
+@pytest.mark.parametrize("port", [1, 9999, 10000, 59999, 64999, 65499, 65529, 65535])
+def test_every_port_is_taken(port: int) -> None:
+    """Up to the last, and escapes of a path."""
+    facts = {"telemetry": {"endpoint": f"http://otel:{port}/a%2Fb?c=d"}}
+    policy = named(render(values(PREMIUM, **facts)), "NetworkPolicy", "to-telemetry")
+
+    assert [{"protocol": "TCP", "port": port}] == policy["spec"]["egress"][0]["ports"]
 
 
 def test_the_longest_name_that_dns_takes_renders() -> None:
@@ -137,6 +211,7 @@ CIDRS: Final = ("identity.cidrs", "network.loadBalancerCidrs", "network.endpoint
     [
         *("999.1.1.1/8", "256.0.0.0/8", "10.0.0.0/33", "10.0.0.0/99", "10.0.0/8", "10.0.0.0"),
         *("010.0.0.0/8", "10.0.0.0/08", "2001:db8::/129", "2001:db8:/", "12345::/16", "/8", "::"),
+        *("1:2:3/64", "1::2::3/64", ":::/0", ":::/64", "1:2:3:4:5:6:7:8:9/64", "1:2/64"),
     ],
 )
 def test_a_cidr_that_is_none_is_refused(path: str, cidr: str) -> None:
@@ -147,11 +222,29 @@ def test_a_cidr_that_is_none_is_refused(path: str, cidr: str) -> None:
 
 
 @pytest.mark.parametrize("path", CIDRS)
+@pytest.mark.parametrize(
+    "cidr",
+    [
+        *("10.0.0.0/0", "0:0::/0", "::0/0", "0.0.0.0/1", "128.0.0.0/1", "10.0.0.0/7"),
+        *("::/1", "8000::/1", "fc00::/7"),
+    ],
+)
+def test_a_block_that_opens_private_addresses_with_others_is_refused(path: str, cidr: str) -> None:
+    """Exceptions belong to the whole internet: `10.0.0.0/0` had none, and opened every address."""
+    said = refusal(changed(PREMIUM_VALUES, f"facts.{path}", [cidr]))
+
+    assert f"'/facts/{path.replace('.', '/')}/0': " in said
+    assert "a block of /8 or narrower, or 0.0.0.0/0 or ::/0" in said
+
+
+@pytest.mark.parametrize("path", CIDRS)
 def test_every_cidr_of_either_version_is_taken(path: str) -> None:
     """The bounds, and addresses written short and long."""
     cidrs = [
         *("0.0.0.0/0", "255.255.255.255/32", "10.200.99.0/24", "::/0", "::1/128", "fd00::/8"),
-        *("2001:db8::/32", "2001:db8:0:0:0:0:0:1/128", "fe80::1:2/64"),
+        *("2001:db8::/32", "2001:db8:0:0:0:0:0:1/128", "fe80::1:2/64", "10.0.0.0/8"),
+        *(f"{'1:' * before}:{':'.join('2' * (7 - before))}/64" for before in range(1, 8)),
+        *("::2:3:4:5:6:7:8/64", "1::8/9", "1:2:3:4::7:8/100"),
     ]
 
     assert render(changed(PREMIUM_VALUES, f"facts.{path}", cidrs))

@@ -146,6 +146,10 @@ def test_a_text_of_a_wrong_shape_is_refused_without_the_schema(bare: Path, path:
         ("facts.domain", ".".join(["a" * 63] * 4), "to have 0 to 220 characters"),
         ("facts.identity.cidrs.[]", "999.1.1.1/8", "is to match"),
         ("facts.network.endpointCidrs.[]", "10.0.0.0/33", "is to match"),
+        ("facts.identity.cidrs.[]", "10.0.0.0/0", "is to match ^(0\\.0\\.0\\.0/0|::/0|"),
+        ("facts.identity.cidrs.[]", "128.0.0.0/1", "is to match"),
+        ("instance.overrides.consumer.settings.{}", "queueUrl", "is to match ^(shutdownDelay"),
+        ("instance.overrides.producer.settings.{}", "registryTable", "is to match ^(shutdown"),
         ("facts.module.tags.{}", "TENANTRY:Tenant", "which is reserved"),
         ("facts.module.tags.{}", "tenantry:tenant", "which is reserved"),
         ("facts.module.tags.{}", "aWs:x", "which is reserved"),
@@ -161,6 +165,17 @@ def test_bounds_and_reserved_words_are_held_without_the_schema(
 
     assert f"{name_of(path)} is " in said
     assert told in said
+
+
+@pytest.mark.parametrize("key", ["loadBalancerCidrs", "endpointCidrs"])
+@pytest.mark.parametrize("empty", [[], None])
+def test_an_empty_list_of_a_network_policy_is_refused_without_the_schema(
+    bare: Path, key: str, empty: Any
+) -> None:
+    """It rendered as `from: null`, which lets everybody in."""
+    said = refused(bare, values(PREMIUM, network={key: empty}))
+
+    assert f"facts.network.{key} is empty" in said
 
 
 @pytest.mark.parametrize("name", EXAMPLES)

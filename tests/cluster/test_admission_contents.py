@@ -72,7 +72,10 @@ def test_nobody_deletes_it_but_who_installs_releases(
 
 
 def test_what_has_an_owner_goes_with_it(guarded: Cluster, there: list[Object]) -> None:
-    """As KEDA's autoscalers do, which carry the labels of what they were made for."""
+    """As KEDA's autoscalers do, which carry the labels of what they were made for.
+
+    Once any owner would do, also one that makes nothing anew.
+    """
     [scaler] = [each for each in there if who(each) == "HorizontalPodAutoscaler acme/producer"]
     owner = {
         "apiVersion": "keda.sh/v1alpha1",
@@ -85,7 +88,13 @@ def test_what_has_an_owner_goes_with_it(guarded: Cluster, there: list[Object]) -
         scaler, ("metadata|name", "keda-hpa-consumer"), ("metadata|ownerReferences", [owner])
     )
     done(guarded.apply(owned, dry_run=False))
+    other = changed(
+        owned, ("metadata|name", "kept"), ("metadata|ownerReferences|0|controller", False)
+    )
+    done(guarded.apply(other, dry_run=False))
 
+    assert refused_by(deleted(guarded, other, "admin"), "contents.tenantry.dev")
+    done(deleted(guarded, other, INSTALLER, dry_run=False))
     done(deleted(guarded, owned, account("keda", "keda-operator"), dry_run=False))
 
 

@@ -16,6 +16,7 @@ from cluster.admission import (
     POLICY,
     changed,
     done,
+    merge,
     packaged,
     refused_by,
     release,
@@ -130,6 +131,9 @@ def test_facts_that_are_missing_let_nothing_in(guarded: Cluster, facts_of_dev: N
         "kind": "ConfigMap",
         "metadata": {"name": "facts", "namespace": "tenants"},
     }
+    # They are kept as long as nobody says otherwise.
+    assert refused_by(guarded.delete(facts), "deletions.tenantry.dev")
+    done(merge(guarded, facts, {"metadata": {"labels": {"tenantry.dev/phase": "offboarding"}}}))
     done(guarded.delete(facts))
     wait_for(lambda: not guarded.apply(good).ok, what="facts that are gone")
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator
 from itertools import pairwise, permutations
+from typing import Any
 
 import pytest
 
-from cluster.admission import done, refused_by, release
+from cluster.admission import POLICY, changed, documents, done, refused_by, release
 from cluster.admission_cases import guard
 from support.cluster import Cluster
+from support.waiting import wait_for
 from tenantctl.model import TRANSITION_PHASES, Home, Instance, Transition
 from tenantctl.verbs.beginning import turned_round
 
@@ -92,3 +94,64 @@ def test_a_release_goes_on_by_what_tenantctl_commits_and_by_nothing_else(
 
     assert {} == wrong
     assert 2 <= len(right) < len(states(tenant, *homes))
+
+
+BROKEN: list[Any] = [
+    {},
+    None,
+    "x",
+    {"phase": "provisioning"},
+    {"phase": "provisioning", "from": {"tier": "premium"}},
+]
+
+
+@pytest.fixture(scope="module")
+def broken(guarded: Cluster) -> list[str]:
+    """Tenants whose transition the chart refuses, from before admission did."""
+    tenants = [f"broken-{number}" for number in range(len(BROKEN))]
+    [policy] = [
+        found
+        for found in documents()
+        if (found["kind"], found["metadata"]["name"]) == (POLICY, "releases.tenantry.dev")
+    ]
+    [number] = [
+        number
+        for number, rule in enumerate(policy["spec"]["validations"])
+        if rule["expression"] == "variables.sound[0]"
+    ]
+    bad = [
+        changed(
+            release({"id": tenant, "tier": "premium"}),
+            ("spec|values", {"instance": {"id": tenant, "tier": "premium", "transition": said}}),
+        )
+        for tenant, said in zip(tenants, BROKEN, strict=True)
+    ]
+    # What stands and stays as it is passes.
+    unseen = changed(
+        release({"id": "unseen", "tier": "premium"}), ("spec|values|instance|transition", {})
+    )
+    done(
+        guarded.apply(
+            changed(policy, (f"spec|validations|{number}|expression", "true")), dry_run=False
+        )
+    )
+    try:
+        wait_for(lambda: guarded.apply(bad).ok, what="the rule is off")
+        done(guarded.apply(bad, dry_run=False))
+    finally:
+        done(guarded.apply(policy, dry_run=False))
+        wait_for(lambda: not guarded.apply(unseen).ok, what="the rule is on")
+    return tenants
+
+
+@pytest.mark.parametrize("number", range(len(BROKEN)))
+def test_a_transition_that_the_chart_refuses_is_left_by_any_that_it_takes(
+    guarded: Cluster, broken: list[str], number: int
+) -> None:
+    """Once such a release was locked: it counted as moving, from nowhere, and no way led out."""
+    tenant = broken[number]
+    leaving = {"id": tenant, "tier": "premium", "phase": "offboarding"}
+
+    for there in states(tenant, PREMIUM, ADVANCED):
+        done(guarded.apply(release(there.values())))
+    done(guarded.apply(release(leaving)))

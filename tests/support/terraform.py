@@ -10,16 +10,16 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import platform
 import re
 import shutil
 import signal
 import subprocess
-import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
+
+from tenantry_cloud.providers import cli_configuration
 
 REPOSITORY: Final = Path(__file__).resolve().parents[2]
 TENANT_MODULE: Final = REPOSITORY / "platform" / "terraform" / "modules" / "tenant"
@@ -96,7 +96,7 @@ class Root:
 
 def open_root(tool: Path, folder: Path, **env: str) -> Root:
     """A folder that already holds a configuration, with its providers installed."""
-    root = Root(tool, folder, _environment(tool, folder) | env)
+    root = Root(tool, folder, environment(tool, folder) | env)
     root.run("init", "-backend=false", "-input=false")
     return root
 
@@ -190,7 +190,7 @@ def _literal(value: Any) -> Any:
     return value
 
 
-def _environment(tool: Path, folder: Path) -> dict[str, str]:
+def environment(tool: Path, folder: Path) -> dict[str, str]:
     """The user's, without what leads to an account of theirs or changes what a command does."""
     env = {
         name: value
@@ -198,7 +198,7 @@ def _environment(tool: Path, folder: Path) -> dict[str, str]:
         if not name.startswith(("AWS_", "TF_", "TOFU_", "TENANTRY_"))
     }
     return env | {
-        "TF_CLI_CONFIG_FILE": str(_cli_configuration(tool, folder)),
+        "TF_CLI_CONFIG_FILE": str(cli_configuration(tool, folder)),
         "TF_IN_AUTOMATION": "1",
         "CHECKPOINT_DISABLE": "1",
         "AWS_REGION": "eu-central-1",
@@ -208,67 +208,3 @@ def _environment(tool: Path, folder: Path) -> dict[str, str]:
         "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
         "AWS_EC2_METADATA_DISABLED": "true",
     }
-
-
-def _cli_configuration(tool: Path, folder: Path) -> Path:
-    named = os.environ.get("TF_CLI_CONFIG_FILE")
-    if named and Path(named).is_file():
-        return Path(named)
-    path = folder.parent / f"{folder.name}.tfrc"
-    found = list(_provider_folders())
-    if not found:
-        cache = (
-            Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "tenantry/providers"
-        )
-        cache.mkdir(parents=True, exist_ok=True)
-        path.write_text(f'plugin_cache_dir = "{cache}"\n', encoding="utf-8")
-        return path
-    mirror = folder.parent / f"{folder.name}-mirror"
-    host = _registry_host(tool, folder.parent)
-    for provider in found:  # …/hashicorp/aws/<version>/<system>
-        link = mirror / host / "hashicorp" / Path(*provider.parts[-3:])
-        link.parent.mkdir(parents=True, exist_ok=True)
-        if not link.exists():
-            link.symlink_to(provider)
-    path.write_text(
-        f'provider_installation {{\n  filesystem_mirror {{\n    path = "{mirror}"\n  }}\n}}\n',
-        encoding="utf-8",
-    )
-    return path
-
-
-def _provider_folders() -> Iterator[Path]:
-    """Unpacked `hashicorp/aws` for this machine, in mirrors laid out as Terraform reads them."""
-    named = os.environ.get("TENANTRY_PROVIDER_MIRROR")
-    places: Iterable[Path] = (
-        [Path(named)]
-        if named
-        else (
-            path
-            for base in ("/opt", "/usr/share", "/usr/local/share")
-            for path in Path(base).glob("*")
-        )
-    )
-    machine = {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
-    for place in places:
-        yield from sorted(place.glob(f"*/hashicorp/aws/*/{sys.platform}_{machine}"))
-
-
-def _registry_host(tool: Path, scratch: Path) -> str:
-    """Whose providers `hashicorp/aws` means: each tool has a registry of its own."""
-    asked = scratch / f"registry-of-{tool.name}"
-    asked.mkdir(exist_ok=True)
-    (asked / "main.tf.json").write_text(
-        '{"terraform": {"required_providers": {"aws": {"source": "hashicorp/aws"}}}}', "utf-8"
-    )
-    said = subprocess.run(
-        [tool, "providers"],
-        cwd=asked,
-        env={**os.environ, "TF_CLI_CONFIG_FILE": os.devnull},
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout
-    found = re.search(r"provider\[([^/\]]+)/hashicorp/aws\]", said)
-    assert found is not None, said
-    return found[1]

@@ -51,3 +51,10 @@ tables are tenantry.names': with the bounds of the schema none is long enough to
 {{- $port := regexFind "[0-9]+$" (regexFind ":[0-9]+$" $url.host) -}}
 {{- $port | default (ternary "443" "80" (eq $url.scheme "https")) -}}
 {{- end -}}
+
+{{/* The host of an address, with a scheme or without, as DNS compares it; empty for none. */}}
+{{- define "tenantry.hostOf" -}}
+{{- $address := . | default "" | toString | lower -}}
+{{- $authority := regexReplaceAll "^[a-z][a-z0-9+.-]*://" $address "" | regexFind "^[^/?#]*" -}}
+{{- regexReplaceAll "^.*@" $authority "" | regexFind "^[^:]*" | trimSuffix "." -}}
+{{- end -}}

@@ -150,3 +150,19 @@ def test_events_are_called_as_tenantctl_calls_them() -> None:
         known: Verb | None = None if verb == "reject" else verb  # type: ignore[assignment]
         outcome = Outcome(verb=known, succeeded=True, request_id="1", environment="local")
         assert outcome.detail_type == f"{event}Success"
+
+
+def test_the_modules_page_names_each_role_with_its_account() -> None:
+    """And each verb with what it opens."""
+    page = (FLEET.parent / "terraform/modules/identity/README.md").read_text("utf-8")
+    for name, (namespace, accounts) in ACCOUNTS.items():
+        verb = name.removeprefix("argo-workflows-")
+        if verb == name:
+            line = next(one for one in page.splitlines() if one.startswith(f"| `{name}`"))
+            assert f"`{namespace}/{accounts[0]}`" in line
+        else:
+            assert any(
+                f"`{verb}`" in one.split("|")[1]
+                for one in page.splitlines()
+                if one.count("|") == 3
+            ), verb

@@ -73,6 +73,9 @@ def test_admission_is_told_what_the_chart_renders_by() -> None:
 def test_the_file_is_a_config_map_that_says_both() -> None:
     """Written twice it is the same, and what others keep in it stays."""
     first = render(FACTS, b"data: {tenantctl-image: an-image, cluster: old, kubeconfig: gone}")
+    assert yaml.safe_load(first)["metadata"]["annotations"] == {
+        "kustomize.toolkit.fluxcd.io/prune": "disabled"
+    }
     data = yaml.safe_load(first)["data"]
     assert data["tenantctl-image"] == "an-image"
     assert data["cluster"] == "dev"

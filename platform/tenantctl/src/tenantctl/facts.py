@@ -73,7 +73,12 @@ def render(facts: Mapping[str, Any], before: bytes | None = None) -> bytes:
     thing = {
         "apiVersion": "v1",
         "kind": "ConfigMap",
-        "metadata": {"name": "facts", "namespace": "tenants"},
+        "metadata": {
+            "name": "facts",
+            "namespace": "tenants",
+            # Without them nothing of a tenant is let in.
+            "annotations": {"kustomize.toolkit.fluxcd.io/prune": "disabled"},
+        },
         "data": data,
     }
     text: str = yaml.dump(thing, Dumper=_Dumper, sort_keys=False, width=200)

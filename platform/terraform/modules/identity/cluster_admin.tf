@@ -4,9 +4,10 @@
 resource "aws_iam_role" "cluster_admin" {
   count = length(var.admins) > 0 ? 1 : 0
 
-  name        = "${var.environment}-tenantry-cluster-admin"
-  description = "Administers the cluster; assumed by the admins that the environment names."
-  tags        = local.tags
+  name                 = "${var.environment}-tenantry-cluster-admin"
+  description          = "Administers the cluster; assumed by the admins that the environment names."
+  tags                 = local.tags
+  permissions_boundary = var.permissions_boundary
 
   max_session_duration = 3600
   assume_role_policy = jsonencode({

@@ -1,10 +1,11 @@
 # What stores messages and serves them: a tenant's own consumer, and a pool's.
 
 resource "aws_iam_role" "consumer" {
-  name               = local.role_names["consumer"]
-  description        = "Consumer of a tenant that owns one: that tenant's queue and table."
-  assume_role_policy = local.trusts["consumer"]
-  tags               = local.tags
+  name                 = local.role_names["consumer"]
+  description          = "Consumer of a tenant that owns one: that tenant's queue and table."
+  assume_role_policy   = local.trusts["consumer"]
+  tags                 = local.tags
+  permissions_boundary = var.permissions_boundary
 }
 
 resource "aws_iam_role_policy" "consumer" {
@@ -57,10 +58,11 @@ resource "aws_iam_role_policy" "consumer" {
 }
 
 resource "aws_iam_role" "pool_consumer" {
-  name               = local.role_names["pool-consumer"]
-  description        = "Consumer of a pool: writes for all its tenants, and reads none of what they sent."
-  assume_role_policy = local.trusts["pool-consumer"]
-  tags               = local.tags
+  name                 = local.role_names["pool-consumer"]
+  description          = "Consumer of a pool: writes for all its tenants, and reads none of what they sent."
+  assume_role_policy   = local.trusts["pool-consumer"]
+  tags                 = local.tags
+  permissions_boundary = var.permissions_boundary
 }
 
 resource "aws_iam_role_policy" "pool_consumer" {

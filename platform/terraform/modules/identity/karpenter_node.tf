@@ -4,9 +4,10 @@
 resource "aws_iam_role" "karpenter_node" {
   count = contains(var.addons, "karpenter") ? 1 : 0
 
-  name        = "${var.environment}-tenantry-karpenter-node"
-  description = "Nodes that Karpenter starts."
-  tags        = local.tags
+  name                 = "${var.environment}-tenantry-karpenter-node"
+  description          = "Nodes that Karpenter starts."
+  tags                 = local.tags
+  permissions_boundary = var.permissions_boundary
 
   assume_role_policy = jsonencode({
     Version = "2012-10-17"

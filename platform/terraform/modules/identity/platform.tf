@@ -41,9 +41,10 @@ locals {
 resource "aws_iam_role" "platform" {
   for_each = local.platform_on
 
-  name        = "${var.environment}-tenantry-${each.key}"
-  description = each.value.description
-  tags        = local.tags
+  name                 = "${var.environment}-tenantry-${each.key}"
+  description          = each.value.description
+  tags                 = local.tags
+  permissions_boundary = var.permissions_boundary
 
   assume_role_policy = jsonencode({
     Version = "2012-10-17"

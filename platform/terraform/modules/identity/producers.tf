@@ -1,10 +1,11 @@
 # What takes messages in: a tenant's own producer, and a pool's.
 
 resource "aws_iam_role" "producer" {
-  name               = local.role_names["producer"]
-  description        = "Producer of a tenant that owns one: sends to that tenant's queue."
-  assume_role_policy = local.trusts["producer"]
-  tags               = local.tags
+  name                 = local.role_names["producer"]
+  description          = "Producer of a tenant that owns one: sends to that tenant's queue."
+  assume_role_policy   = local.trusts["producer"]
+  tags                 = local.tags
+  permissions_boundary = var.permissions_boundary
 }
 
 resource "aws_iam_role_policy" "producer" {
@@ -31,10 +32,11 @@ resource "aws_iam_role_policy" "producer" {
 }
 
 resource "aws_iam_role" "pool_producer" {
-  name               = local.role_names["pool-producer"]
-  description        = "Producer of a pool: sends to the queue where a tenant is placed."
-  assume_role_policy = local.trusts["pool-producer"]
-  tags               = local.tags
+  name                 = local.role_names["pool-producer"]
+  description          = "Producer of a pool: sends to the queue where a tenant is placed."
+  assume_role_policy   = local.trusts["pool-producer"]
+  tags                 = local.tags
+  permissions_boundary = var.permissions_boundary
 }
 
 resource "aws_iam_role_policy" "pool_producer" {

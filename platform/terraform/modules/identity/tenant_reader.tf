@@ -11,9 +11,10 @@ locals {
 }
 
 resource "aws_iam_role" "tenant_reader" {
-  name        = local.role_names["tenant-reader"]
-  description = "Reads one tenant's partitions; assumed by the consumer of its pool."
-  tags        = local.tags
+  name                 = local.role_names["tenant-reader"]
+  description          = "Reads one tenant's partitions; assumed by the consumer of its pool."
+  tags                 = local.tags
+  permissions_boundary = var.permissions_boundary
 
   # A role that is named here needs no permission of its own to assume this one. Its session's tags
   # are transitive: cluster and namespace come along, and cannot be replaced.

@@ -118,10 +118,11 @@ locals {
 }
 
 resource "aws_iam_role" "tf_runner" {
-  name               = local.role_names["tf-runner"]
-  description        = "Runs the tenant module for every instance of the environment."
-  assume_role_policy = local.trusts["tf-runner"]
-  tags               = local.tags
+  name                 = local.role_names["tf-runner"]
+  description          = "Runs the tenant module for every instance of the environment."
+  assume_role_policy   = local.trusts["tf-runner"]
+  tags                 = local.tags
+  permissions_boundary = var.permissions_boundary
 }
 
 resource "aws_eks_pod_identity_association" "tf_runner" {

@@ -103,3 +103,9 @@ variable "registry" {
     error_message = "registry.prefix: what names of repositories begin with, as tenantry; no slash at its end."
   }
 }
+
+variable "permissions_boundary" {
+  description = "ARN of the policy beyond which no role may do anything; null: there is none."
+  type        = string
+  default     = null
+}

@@ -1,0 +1,107 @@
+locals {
+  registry = join("/", [
+    "${coalesce(var.registry.account, local.account)}.dkr.ecr.${coalesce(var.registry.region, var.region)}.amazonaws.com",
+    var.registry.prefix,
+  ])
+}
+
+output "facts" {
+  description = "What the chart takes as facts of the environment: `tenantctl facts` writes them into the fleet."
+  value = {
+    environment     = var.environment
+    cluster         = module.cluster.name
+    account         = local.account
+    region          = var.region
+    domain          = var.domain.name
+    registry        = local.registry
+    registryTable   = aws_dynamodb_table.registry.name
+    maxMessageBytes = var.limits.max_message_bytes
+    identity        = var.identity
+
+    roles = {
+      producer     = module.identity.roles["producer"]
+      consumer     = module.identity.roles["consumer"]
+      poolProducer = module.identity.roles["pool-producer"]
+      poolConsumer = module.identity.roles["pool-consumer"]
+      tenantReader = module.identity.roles["tenant-reader"]
+    }
+    network = {
+      loadBalancerCidrs = module.network.subnet_cidrs.public
+      endpointCidrs     = module.network.subnet_cidrs.endpoint
+    }
+    addons = {
+      keda        = var.addons["keda"].enabled
+      monitoring  = var.addons["monitoring"].enabled
+      externalDns = var.addons["external-dns"].enabled
+    }
+    module = {
+      tags = var.tags
+    }
+    monitoring = {
+      runbooks = "${var.git.url}/${var.git.source}/src/branch/${var.git.branch}/docs/operations.md"
+    }
+    telemetry = {
+      endpoint    = var.addons["opentelemetry-collector"].enabled ? "http://opentelemetry-collector.monitoring:4318" : ""
+      sampleRatio = var.telemetry.sample_ratio
+    }
+  }
+}
+
+output "context" {
+  description = "How tenantctl reaches the environment from within the cluster: the fleet's fact of this name."
+  value       = <<-EOT
+    environment = "${var.environment}"
+    registry_table = "${aws_dynamodb_table.registry.name}"
+    exports = "s3://${aws_s3_bucket.exports.id}/tenants"
+    bus = "${aws_cloudwatch_event_bus.outcomes.name}"
+
+    [fleet]
+    url = "${var.git.url}/${var.git.fleet}.git"
+    branch = "${var.git.branch}"
+    gitea = "${var.git.url}"
+    credentials = "/run/secrets/fleet/credentials"
+
+    [cluster]
+    kind = "kubernetes"
+
+    [aws]
+    region = "${var.region}"
+
+    [charts]
+    registry = "https://${split("/", local.registry)[0]}"
+    repository = "${var.registry.prefix}/tenant-template"
+    is_ecr = true
+
+    [routes]
+    domain = "${var.domain.name}"
+
+    [bounds]
+    basic_a_pool = ${var.bounds.basic_a_pool}
+    advanced_a_pool = ${var.bounds.advanced_a_pool}
+    premium_a_group = ${var.bounds.premium_a_group}
+    load_balancers = ${var.bounds.load_balancers}
+  EOT
+}
+
+output "cluster" {
+  description = "What add-ons are told of the cluster and its machines."
+  value = {
+    name                  = module.cluster.name
+    endpoint              = module.cluster.endpoint
+    certificate_authority = module.cluster.certificate_authority
+    version               = var.kubernetes.version
+    vpc_id                = module.network.vpc_id
+    security_group_id     = module.cluster.security_group_id
+    interruption_queue    = aws_sqs_queue.interruptions.name
+    addons                = local.enabled
+    node_class            = var.node_class
+    node_pools            = var.node_pools
+    zones                 = var.network.zones
+    domain                = var.domain
+  }
+}
+
+output "control_queues" {
+  description = "Addresses of the queues that take requests."
+  value       = { for kind, queue in aws_sqs_queue.control : kind => queue.url }
+}

@@ -1,0 +1,126 @@
+# The whole root without AWS, of the variables file that is given:
+#   terraform test -var-file=../../environments/shared.tfvars
+
+mock_provider "aws" {
+  source = "./tests/mocks"
+
+  override_resource {
+    target = aws_kms_key.signing
+    # Who may do what is for tests/platform/cloud, which takes the policies from this run.
+    values = { arn = "arn:aws:kms:eu-central-1:000000000000:key/66666666-7777-8888-9999-000000000000" }
+  }
+  override_resource {
+    target = module.gitea.aws_secretsmanager_secret.this["admin"]
+    values = { arn = "arn:aws:secretsmanager:eu-central-1:000000000000:secret:shared/gitea/admin-AbCdEf" }
+  }
+  override_resource {
+    target = module.gitea.aws_secretsmanager_secret.this["runner-ci"]
+    values = { arn = "arn:aws:secretsmanager:eu-central-1:000000000000:secret:shared/gitea/runner-ci-AbCdEf" }
+  }
+  override_resource {
+    target = module.gitea.aws_secretsmanager_secret.this["runner-release"]
+    values = { arn = "arn:aws:secretsmanager:eu-central-1:000000000000:secret:shared/gitea/runner-release-AbCdEf" }
+  }
+  override_resource {
+    target = module.gitea.aws_iam_role.runner["ci"]
+    values = { arn = "arn:aws:iam::000000000000:role/shared-tenantry-runner-ci" }
+  }
+  override_resource {
+    target = module.gitea.aws_iam_role.runner["release"]
+    values = { arn = "arn:aws:iam::000000000000:role/shared-tenantry-runner-release" }
+  }
+}
+
+# Checksums that are looked up, which the committed file leaves to its user: else a warning is told.
+variables {
+  gitea = {
+    version       = "1.26.1"
+    sha256        = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+    image         = "al2023-ami-2023.12.20260930.0-kernel-6.18-arm64"
+    instance_type = "t4g.medium"
+    volume_gib    = 50
+    restore_from  = null
+  }
+  runners = {
+    version       = "0.2.13"
+    sha256        = "123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef0"
+    image         = "al2023-ami-2023.12.20260930.0-kernel-6.18-arm64"
+    lifetime_days = 1
+    ci            = { machines = 1, instance_type = "m7g.large", volume_gib = 60, packages = ["make"] }
+    release       = { machines = 1, instance_type = "m7g.large", volume_gib = 60, packages = ["make"] }
+  }
+}
+
+run "made" {
+  assert {
+    condition     = output.rules
+    error_message = "The variables go together."
+  }
+  assert {
+    condition     = aws_kms_key.signing.key_usage == "SIGN_VERIFY" && aws_kms_key.signing.customer_master_key_spec == "ECC_NIST_P256"
+    error_message = "Releases are signed with a key that cosign can use."
+  }
+  assert {
+    condition     = output.signing_key.cosign == "awskms:///alias/tenantry-signing"
+    error_message = "As cosign names keys in KMS."
+  }
+  assert {
+    condition     = output.gitea.url == "https://gitea.example.com"
+    error_message = "Gitea's own name."
+  }
+  assert {
+    condition     = toset(keys(output.registry.repositories)) == toset(["consumer", "producer", "tenant-module", "tenant-template", "tenantctl", "tf-runner"]) && output.registry.address == "000000000000.dkr.ecr.eu-central-1.amazonaws.com"
+    error_message = "Where each part of a release is pushed to."
+  }
+  assert {
+    condition     = output.network.cidr == var.network.cidr
+    error_message = "The range that environments peer with."
+  }
+}
+
+run "a_client_that_cannot_be_peered" {
+  command         = plan
+  expect_failures = [output.rules]
+  variables {
+    clients = ["10.16.0.0/16", "10.14.32.0/20"]
+  }
+}
+
+run "checksums_that_nobody_looked_up" {
+  command         = plan
+  expect_failures = [check.checksums]
+  variables {
+    gitea = {
+      version       = "1.26.1"
+      sha256        = "0000000000000000000000000000000000000000000000000000000000000000"
+      image         = "al2023-ami-2023.12.20260930.0-kernel-6.18-arm64"
+      instance_type = "t4g.medium"
+      volume_gib    = 50
+      restore_from  = null
+    }
+  }
+}
+
+run "what_is_none" {
+  command         = plan
+  expect_failures = [var.region, var.account, var.tags]
+  variables {
+    region  = "Frankfurt"
+    account = "12"
+    tags    = { "Tenantry:environment" = "dev" }
+  }
+}
+
+run "zones_of_another_region" {
+  command         = plan
+  expect_failures = [var.network]
+  variables {
+    network = {
+      cidr                = "10.14.0.0/18"
+      zones               = ["eu-west-1a", "eu-west-1b", "eu-west-1c"]
+      nat                 = "one"
+      interface_endpoints = []
+      flow_log_days       = 30
+    }
+  }
+}
