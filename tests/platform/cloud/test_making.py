@@ -257,6 +257,8 @@ def test_terraform_saves_what_it_made_when_somebody_presses_ctrl_c(tmp_path: Pat
         start_new_session=True,
         stderr=subprocess.PIPE,
         text=True,
+        # What is started in the background has it ignored, and can trap it no more.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - no threads
     )
     try:
         until((tmp_path / "ready").exists)
@@ -264,6 +266,7 @@ def test_terraform_saves_what_it_made_when_somebody_presses_ctrl_c(tmp_path: Pat
         _, said = process.communicate(timeout=20)
     finally:
         process.kill()
+        process.communicate()
 
     assert (tmp_path / "saved").exists()
     assert "KeyboardInterrupt" in said
