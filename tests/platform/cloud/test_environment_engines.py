@@ -70,7 +70,7 @@ def _live(tool: Path, folder: Path, engines: CloudEngines) -> Life:
     (tree / "environment" / "backend.tf").unlink()  # the state is beside it
     shutil.copy2(FILE, tree / "environment" / "dev.auto.tfvars")
     root = terraform.open_root(tool, tree / "environment", **engines.env)
-    root.run("apply", "-input=false", "-auto-approve", AT_ONCE)
+    _apply(root)
     state = json.loads(root.run("show", "-json"))["values"]
     outputs = json.loads(root.run("output", "-json"))
     second = plan(root)
@@ -87,6 +87,22 @@ def _live(tool: Path, folder: Path, engines: CloudEngines) -> Life:
         after=engines.everything(),
         left_in_state=root.run("state", "list"),
     )
+
+
+def _apply(root: terraform.Root) -> None:
+    """Apply; again, where ministack refuses what it has done.
+
+    A call whose answer is late is tried again by the provider, and ministack then says of a zone's
+    own network that another zone of that name has it (`ConflictingDomainExists`).
+    """
+    for is_last in (False, False, True):
+        try:
+            root.run("apply", "-input=false", "-auto-approve", AT_ONCE)
+        except terraform.TerraformError as error:
+            if is_last or "ConflictingDomainExists" not in str(error):
+                raise
+        else:
+            return
 
 
 def _resources(module: dict[str, Any]) -> list[dict[str, Any]]:

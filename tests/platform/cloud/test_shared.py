@@ -108,3 +108,15 @@ def test_no_two_vpcs_of_the_account_overlap() -> None:
     for place, one in enumerate(ranges):
         for other in ranges[place + 1 :]:
             assert not one.overlaps(other), (one, other)
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_the_readme_says_every_input_and_output(part: str) -> None:
+    """In the words of their descriptions, and no other."""
+    readme = (TERRAFORM / part / "README.md").read_text("utf-8")
+
+    for kind, file in (("input", "variables"), ("output", "outputs")):
+        text = (TERRAFORM / part / f"{file}.tf").read_text("utf-8")
+        found = re.findall(r'^\w+ "(\w+)" \{\n  description = "(.*)"$', text, re.MULTILINE)
+        rows = "".join(f"| `{name}` | {meaning} |\n" for name, meaning in found)
+        assert f"| {kind} | meaning |\n| --- | --- |\n{rows}\n" in readme, kind

@@ -21,8 +21,10 @@ output "secrets" {
 output "roles" {
   description = "ARNs by role: gitea, runner-ci, runner-release."
   value = {
-    gitea          = aws_iam_role.server.arn
-    runner-ci      = aws_iam_role.runner["ci"].arn
-    runner-release = aws_iam_role.runner["release"].arn
+    for role, name in {
+      gitea          = aws_iam_role.server.name
+      runner-ci      = aws_iam_role.runner["ci"].name
+      runner-release = aws_iam_role.runner["release"].name
+    } : role => "arn:${local.partition}:iam::${local.account}:role/${name}"
   }
 }

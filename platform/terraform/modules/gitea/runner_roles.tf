@@ -77,7 +77,7 @@ resource "aws_iam_role_policy" "runner" {
           Sid      = "Register"
           Effect   = "Allow"
           Action   = "secretsmanager:GetSecretValue"
-          Resource = aws_secretsmanager_secret.this["runner-${each.key}"].arn
+          Resource = local.secret_arns["runner-${each.key}"]
         },
         {
           Sid      = "DecryptTheToken"

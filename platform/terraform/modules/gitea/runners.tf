@@ -31,6 +31,7 @@ resource "aws_launch_template" "runner" {
   description                          = "Runs one job for ${each.value.scope}."
   image_id                             = data.aws_ami.runner.id
   instance_type                        = each.value.instance_type
+  vpc_security_group_ids               = [aws_security_group.runner[each.key].id]
   instance_initiated_shutdown_behavior = "terminate"
   update_default_version               = true
 
@@ -48,11 +49,6 @@ resource "aws_launch_template" "runner" {
     http_tokens                 = "required"
     http_put_response_hop_limit = 1
     instance_metadata_tags      = "disabled"
-  }
-  network_interfaces {
-    associate_public_ip_address = false
-    delete_on_termination       = true
-    security_groups             = [aws_security_group.runner[each.key].id]
   }
   block_device_mappings {
     device_name = "/dev/xvda"

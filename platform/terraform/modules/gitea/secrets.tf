@@ -14,3 +14,11 @@ resource "aws_secretsmanager_secret" "this" {
   kms_key_id              = aws_kms_key.gitea.arn
   recovery_window_in_days = 0
 }
+
+locals {
+  # Secrets Manager puts a hyphen and six characters of its own at a name's end.
+  secret_arns = {
+    for what, secret in aws_secretsmanager_secret.this :
+    what => "arn:${local.partition}:secretsmanager:${local.region}:${local.account}:secret:${secret.name}-??????"
+  }
+}

@@ -33,7 +33,7 @@ resource "aws_iam_role_policy" "server" {
         Sid      = "FillItsSecrets"
         Effect   = "Allow"
         Action   = ["secretsmanager:GetSecretValue", "secretsmanager:PutSecretValue"]
-        Resource = [for secret in aws_secretsmanager_secret.this : secret.arn]
+        Resource = values(local.secret_arns)
       },
       {
         Sid      = "EncryptThem"

@@ -9,26 +9,6 @@ mock_provider "aws" {
     # Who may do what is for tests/platform/cloud, which takes the policies from this run.
     values = { arn = "arn:aws:kms:eu-central-1:000000000000:key/66666666-7777-8888-9999-000000000000" }
   }
-  override_resource {
-    target = module.gitea.aws_secretsmanager_secret.this["admin"]
-    values = { arn = "arn:aws:secretsmanager:eu-central-1:000000000000:secret:shared/gitea/admin-AbCdEf" }
-  }
-  override_resource {
-    target = module.gitea.aws_secretsmanager_secret.this["runner-ci"]
-    values = { arn = "arn:aws:secretsmanager:eu-central-1:000000000000:secret:shared/gitea/runner-ci-AbCdEf" }
-  }
-  override_resource {
-    target = module.gitea.aws_secretsmanager_secret.this["runner-release"]
-    values = { arn = "arn:aws:secretsmanager:eu-central-1:000000000000:secret:shared/gitea/runner-release-AbCdEf" }
-  }
-  override_resource {
-    target = module.gitea.aws_iam_role.runner["ci"]
-    values = { arn = "arn:aws:iam::000000000000:role/shared-tenantry-runner-ci" }
-  }
-  override_resource {
-    target = module.gitea.aws_iam_role.runner["release"]
-    values = { arn = "arn:aws:iam::000000000000:role/shared-tenantry-runner-release" }
-  }
 }
 
 # Checksums that are looked up, which the committed file leaves to its user: else a warning is told.

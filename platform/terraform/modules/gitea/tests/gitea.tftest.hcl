@@ -17,6 +17,9 @@ mock_provider "aws" {
   mock_data "aws_ami" {
     defaults = { id = "ami-0c2023a1b2c3d4e5f" }
   }
+  mock_resource "aws_iam_role" {
+    defaults = { arn = "arn:aws:iam::000000000000:role/a-role" }
+  }
   mock_resource "aws_kms_key" {
     defaults = { arn = "arn:aws:kms:eu-central-1:000000000000:key/11111111-2222-3333-4444-555555555555" }
   }
@@ -42,34 +45,6 @@ mock_provider "aws" {
         resource_record_value = "_2.acm-validations.aws"
       }]
     }
-  }
-  override_resource {
-    target = aws_secretsmanager_secret.this["admin"]
-    values = { arn = "arn:aws:secretsmanager:eu-central-1:000000000000:secret:shared/gitea/admin-AbCdEf" }
-  }
-  override_resource {
-    target = aws_secretsmanager_secret.this["runner-ci"]
-    values = { arn = "arn:aws:secretsmanager:eu-central-1:000000000000:secret:shared/gitea/runner-ci-AbCdEf" }
-  }
-  override_resource {
-    target = aws_secretsmanager_secret.this["runner-release"]
-    values = { arn = "arn:aws:secretsmanager:eu-central-1:000000000000:secret:shared/gitea/runner-release-AbCdEf" }
-  }
-  override_resource {
-    target = aws_iam_role.snapshots
-    values = { arn = "arn:aws:iam::000000000000:role/shared-tenantry-gitea-snapshots" }
-  }
-  override_resource {
-    target = aws_iam_role.server
-    values = { arn = "arn:aws:iam::000000000000:role/shared-tenantry-gitea" }
-  }
-  override_resource {
-    target = aws_iam_role.runner["ci"]
-    values = { arn = "arn:aws:iam::000000000000:role/shared-tenantry-runner-ci" }
-  }
-  override_resource {
-    target = aws_iam_role.runner["release"]
-    values = { arn = "arn:aws:iam::000000000000:role/shared-tenantry-runner-release" }
   }
 }
 
