@@ -1,8 +1,6 @@
 locals {
-  registry = join("/", [
-    "${coalesce(var.registry.account, local.account)}.dkr.ecr.${coalesce(var.registry.region, var.region)}.amazonaws.com",
-    var.registry.prefix,
-  ])
+  # The host alone: the chart's images say the rest, as tenantry/producer.
+  registry = "${coalesce(var.registry.account, local.account)}.dkr.ecr.${coalesce(var.registry.region, var.region)}.amazonaws.com"
 }
 
 output "facts" {
@@ -68,7 +66,7 @@ output "context" {
     region = "${var.region}"
 
     [charts]
-    registry = "https://${split("/", local.registry)[0]}"
+    registry = "https://${local.registry}"
     repository = "${var.registry.prefix}/tenant-template"
     is_ecr = true
 

@@ -71,7 +71,7 @@ run "made" {
     error_message = "Policies let through who is in these subnets."
   }
   assert {
-    condition     = output.facts.registry == "123456789012.dkr.ecr.eu-central-1.amazonaws.com/tenantry"
+    condition     = output.facts.registry == "123456789012.dkr.ecr.eu-central-1.amazonaws.com"
     error_message = "Images come from the account's own registry, unless the file names another."
   }
   assert {
@@ -108,7 +108,7 @@ run "unprotected" {
     error_message = "`make destroy` takes the protection off."
   }
   assert {
-    condition     = output.facts.registry == "210987654321.dkr.ecr.eu-west-1.amazonaws.com/ours"
+    condition     = output.facts.registry == "210987654321.dkr.ecr.eu-west-1.amazonaws.com"
     error_message = "Another account's registry can be used."
   }
 }
