@@ -20,13 +20,13 @@ format: dev ## Format, and fix what ruff can fix | Python 3.11+ | 1 s
 	@.venv/bin/ruff check --quiet --fix-only .
 	@.venv/bin/ruff format .
 
-test: dev engine lint ## Tests with coverage; ARGS='-k name' for some of them | Python 3.11+ | 9 min
+test: dev engine lint ## Tests with coverage; ARGS='-k name' for some of them | Python 3.11+; Terraform | 15 min
 	@scripts/test.sh $(ARGS)
 
 test-faults: dev engine ## Many kills, interruptions, faults, moves under traffic | Python 3.11+ | 13 min
 	@scripts/test-faults.sh $(ARGS)
 
-test-terraform: dev engine ## Roles and module applied on a local engine, by their own policies | Terraform 1.11+; Go | 5 min
+test-terraform: dev engine ## Roles and module applied on a local engine, by their own policies | Terraform 1.11+; Go | 7 min
 	@scripts/test-terraform.sh $(ARGS)
 
 test-cluster: dev engine ## Chart, admission, fleet, events on a real API server | Go 1.26+ | 5 min, first 15
