@@ -7,7 +7,6 @@ groups alone. So each does what it knows, and a stand-in joins the two where the
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -15,9 +14,8 @@ from pathlib import Path
 from typing import Any, Final
 
 import boto3
-from moto.server import ThreadedMotoServer
 
-from support import eks_standin
+from support import eks_standin, moto_one_at_a_time
 from support.chart_services import HOST
 from tenantry_local.engine import start_engine
 from tenantry_local.processes import Processes, free_port
@@ -114,12 +112,8 @@ class CloudEngines:
 @contextmanager
 def cloud_engines(folder: Path) -> Generator[CloudEngines, None, None]:
     """Both engines, empty, until the block ends; `folder` is for their files."""
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)  # a line a request
     with ExitStack() as stack:
-        moto = ThreadedMotoServer(ip_address=HOST, port=0, verbose=False)
-        moto.start()
-        stack.callback(moto.stop)
-        ec2_url = f"http://{HOST}:{moto.get_host_and_port()[1]}"
+        ec2_url = stack.enter_context(moto_one_at_a_time.serve())
         processes, port = Processes(), free_port()
         stack.callback(processes.close)
         asyncio.run(start_engine(processes, port, folder, services=SERVICES))
