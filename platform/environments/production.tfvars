@@ -126,4 +126,6 @@ limits = {
   monthly_usd       = 6000
 }
 
+alerts = { emails = [] } # who is told of dead letters, and of a month that costs more than that
+
 telemetry = { sample_ratio = 0.01 }

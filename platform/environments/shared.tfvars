@@ -7,6 +7,8 @@ account   = null # twelve digits; then it is applied in no other
 protected = true
 tags      = { project = "tenantry" }
 
+makes_spot_role = true # false where the account has AWSServiceRoleForEC2Spot
+
 network = {
   cidr                = "10.14.0.0/18" # as environments' network.peers.shared says
   zones               = ["eu-central-1a", "eu-central-1b", "eu-central-1c"]

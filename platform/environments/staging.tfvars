@@ -123,4 +123,6 @@ limits = {
   monthly_usd       = 1500
 }
 
+alerts = { emails = [] } # who is told of dead letters, and of a month that costs more than that
+
 telemetry = { sample_ratio = 0.01 }

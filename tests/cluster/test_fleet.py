@@ -16,7 +16,15 @@ from chart.render import EXAMPLES, Object, example, render, who
 from cluster.admission import POLICY, account, documents, done, facts, facts_map, packaged
 from support.cluster import Cluster
 from support.fleets import a_pool, a_tenant
-from support.flux_standin import ENVIRONMENTS, FLEET, BuildError, flux_build, kubectl, kustomize
+from support.flux_standin import (
+    ENVIRONMENTS,
+    FLEET,
+    BuildError,
+    config_maps,
+    flux_build,
+    kubectl,
+    kustomize,
+)
 from support.waiting import wait_for
 from tenantctl.files import path_of, tenants_folder
 from tenantctl.files import render as file_of
@@ -82,8 +90,9 @@ def built(fleet: Path, environment: str = "dev") -> dict[str, list[Object] | Bui
 @pytest.mark.parametrize("environment", ENVIRONMENTS)
 def test_every_entry_point_builds(fleet: Path, environment: str) -> None:
     """Each folder that Flux is told to follow is there and builds, in a fleet that is fresh."""
+    maps = config_maps(kustomize(fleet / "clusters" / environment))
     for each in followed(fleet, environment).values():
-        flux_build(fleet, each)
+        flux_build(fleet, each, maps)
 
 
 @pytest.mark.parametrize("environment", ENVIRONMENTS)
@@ -184,7 +193,7 @@ def as_objects(found: list[Object] | BuildError) -> list[Object]:
 @pytest.fixture(scope="module")
 def server(cluster: Cluster) -> Cluster:
     """The server with the namespaces and rights that the fleet brings."""
-    for name in ("flux-system", "tenants", "tenant-infra"):
+    for name in ("flux-system", "monitoring", "tenants", "tenant-infra"):
         cluster.namespace(name)
     for found in kustomize(FLEET / "infrastructure" / "tenancy"):
         if found["kind"] not in {"Namespace", "PriorityClass"}:
@@ -198,9 +207,10 @@ def test_all_that_a_fresh_fleet_brings_is_taken(
 ) -> None:
     """Strict fields and rules of custom resources, of what Flux follows and what that builds."""
     objects = kustomize(fleet / "clusters" / environment)
+    maps = config_maps(objects)
     for name, each in followed(fleet, environment).items():
         if name not in {"admission", "control-plane"}:
-            objects += flux_build(fleet, each)
+            objects += flux_build(fleet, each, maps)
     refused = {}
     for found in objects:
         tried = found

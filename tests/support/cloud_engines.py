@@ -23,7 +23,7 @@ from tenantry_local.processes import Processes, free_port
 REGION: Final = "eu-central-1"
 #: The embedded engine's account.
 ACCOUNT: Final = "000000000000"
-SERVICES: Final = "sqs,dynamodb,sts,iam,route53,logs,eks,kms,events,s3"
+SERVICES: Final = "sqs,dynamodb,sts,iam,route53,logs,eks,kms,events,s3,sns,monitoring,budgets"
 
 #: What is listed to see that nothing is left: service, operation, list, and what names one.
 _LISTS: Final = (
@@ -45,6 +45,8 @@ _LISTS: Final = (
     ("events", "list_rules", "Rules", "Name"),
     ("events", "list_event_buses", "EventBuses", "Name"),
     ("s3", "list_buckets", "Buckets", "Name"),
+    ("sns", "list_topics", "Topics", "TopicArn"),
+    ("cloudwatch", "describe_alarms", "MetricAlarms", "AlarmName"),
 )
 #: What goes on being listed for a while after it was deleted, and its state then.
 _FADING: Final = (

@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from tenantctl.files import path_of, render
-from tenantctl.fleet import Fleet, Snapshot
+from tenantctl.fleet import Fleet, Snapshot, may_change
 from tenantctl.model import Home, Instance
 
 #: What edits of these fleets may touch.
-MAY_CHANGE: Final = ("tenants/dev", "releases/dev")
+MAY_CHANGE: Final = may_change("dev")
 MakeFleet = Callable[..., Fleet]
 
 

@@ -3,13 +3,16 @@
 Honours, as kustomize-controller 1.9 does: a folder without a kustomization.yaml gets one that
 names each YAML file in it, an empty folder builds to nothing, `targetNamespace`, `patches` and
 `commonMetadata` of the Kustomization; a file that is no object fails the whole folder, and so
-does a folder that is not there. The labels by which Flux knows its own are left out.
-Does not: apply, prune, wait, substitute, ignore, decrypt.
+does a folder that is not there. Values of ConfigMaps are put in the place of `${…}`, object by
+object, and one that is not there fails as with `StrictPostBuildSubstitutions`. The labels by which
+Flux knows its own are left out.
+Does not: apply, prune, wait, ignore, decrypt; `${name:=default}` and its like.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Mapping
@@ -24,6 +27,7 @@ from chart.render import ROOT, Object
 FLEET: Final = ROOT / "platform" / "fleet"
 ENVIRONMENTS: Final = ("dev", "staging", "production")
 _SECONDS: Final = 60
+_VARIABLE: Final = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _API: Final = "kustomize.config.k8s.io/v1beta1"
 
 
@@ -61,8 +65,15 @@ def kustomize(folder: Path) -> list[Object]:
     return [found for found in yaml.safe_load_all(ran.stdout) if found]
 
 
-def flux_build(fleet: Path, kustomization: Object) -> list[Object]:
+def flux_build(
+    fleet: Path, kustomization: Object, maps: Mapping[str, Mapping[str, str]] | None = None
+) -> list[Object]:
     """What Flux would apply for a Kustomization, of a fleet that is this test's own.
+
+    Args:
+        fleet: Where it is.
+        kustomization: What Flux follows.
+        maps: Data of the ConfigMaps in the Kustomization's namespace, by name.
 
     Raises:
         BuildError: It would apply nothing, and say so.
@@ -85,12 +96,48 @@ def flux_build(fleet: Path, kustomization: Object) -> list[Object]:
         return []
     file.write_text(yaml.safe_dump(said), encoding="utf-8")
     try:
-        return [_with(found, spec.get("commonMetadata", {})) for found in kustomize(folder)]
+        objects = [_with(found, spec.get("commonMetadata", {})) for found in kustomize(folder)]
+        return _substituted(objects, kustomization, maps or {})
     finally:
         if before is None:
             file.unlink()
         else:
             file.write_text(before, encoding="utf-8")
+
+
+def config_maps(objects: list[Object]) -> dict[str, dict[str, str]]:
+    """Data of the ConfigMaps that Flux's Kustomizations can name, by name."""
+    return {
+        each["metadata"]["name"]: each["data"]
+        for each in objects
+        if each["kind"] == "ConfigMap" and each["metadata"].get("namespace") == "flux-system"
+    }
+
+
+def _substituted(
+    objects: list[Object], kustomization: Object, maps: Mapping[str, Mapping[str, str]]
+) -> list[Object]:
+    sources = kustomization["spec"].get("postBuild", {}).get("substituteFrom", [])
+    if not sources:
+        return objects
+    values: dict[str, str] = {}
+    for source in sources:
+        if source["name"] not in maps:
+            raise BuildError(
+                f"substitute from '{source['kind']}/{source['name']}' error: not found"
+            )
+        values |= maps[source["name"]]
+
+    def value(found: re.Match[str]) -> str:
+        if found[1] not in values:
+            name = kustomization["metadata"]["name"]
+            raise BuildError(
+                f"post build failed for '{name}': variable not set (strict mode): {found[1]!r}"
+            )
+        return values[found[1]]
+
+    texts = (yaml.safe_dump(each, width=1_000_000) for each in objects)
+    return [yaml.safe_load(_VARIABLE.sub(value, text)) for text in texts]
 
 
 def _files(folder: Path) -> list[str]:

@@ -69,6 +69,7 @@ module "identity" {
   control_queue_arns     = { for kind, queue in aws_sqs_queue.control : kind => queue.arn }
   bus_arn                = aws_cloudwatch_event_bus.outcomes.arn
   exports_bucket_arn     = aws_s3_bucket.exports.arn
+  state_copies           = { bucket_arn = aws_s3_bucket.state_copies.arn, key_arn = aws_kms_key.state_copies.arn }
   interruption_queue_arn = aws_sqs_queue.interruptions.arn
   vpc_id                 = module.network.vpc_id
   zone_id                = var.domain.zone_id

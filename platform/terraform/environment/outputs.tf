@@ -85,12 +85,15 @@ output "cluster" {
   description = "What add-ons are told of the cluster and its machines."
   value = {
     name                  = module.cluster.name
+    region                = var.region
     endpoint              = module.cluster.endpoint
     certificate_authority = module.cluster.certificate_authority
     version               = var.kubernetes.version
     vpc_id                = module.network.vpc_id
     security_group_id     = module.cluster.security_group_id
     interruption_queue    = aws_sqs_queue.interruptions.name
+    node_role             = module.identity.karpenter_node_role_name
+    state_copies          = { bucket = aws_s3_bucket.state_copies.bucket, key = aws_kms_key.state_copies.arn }
     addons                = local.enabled
     node_class            = var.node_class
     node_pools            = var.node_pools
@@ -102,4 +105,9 @@ output "cluster" {
 output "control_queues" {
   description = "Addresses of the queues that take requests."
   value       = { for kind, queue in aws_sqs_queue.control : kind => queue.url }
+}
+
+output "alerts" {
+  description = "The topic that is told of dead letters and of the month's cost."
+  value       = aws_sns_topic.alerts.arn
 }

@@ -137,6 +137,10 @@ variable "workstation" {
     error_message = "workstation.instance_type: an EC2 instance type, such as m7i.large."
   }
   validation {
+    condition     = var.workstation == null || !can(regex(local.graviton, var.workstation.instance_type))
+    error_message = "workstation.instance_type: no Graviton: its programs are for x86-64."
+  }
+  validation {
     condition     = var.workstation == null || try(var.workstation.volume_gib >= 30 && var.workstation.volume_gib <= 1000 && floor(var.workstation.volume_gib) == var.workstation.volume_gib, false)
     error_message = "workstation.volume_gib: a whole number from 30 to 1,000."
   }

@@ -217,8 +217,8 @@ variable "registry" {
     error_message = "registry.region: the name of an AWS region, or null."
   }
   validation {
-    condition     = can(regex("^[a-z0-9]+([._-][a-z0-9]+)*$", var.registry.prefix)) && length(var.registry.prefix) <= 64
-    error_message = "registry.prefix: the first part of repositories' names, of lower-case letters and digits, with single dots, hyphens or underscores between them."
+    condition     = var.registry.prefix == "tenantry"
+    error_message = "registry.prefix: tenantry, as chart, admission and Flux's sources name their repositories; another needs a change there, too."
   }
 }
 
@@ -237,6 +237,19 @@ variable "limits" {
   validation {
     condition     = var.limits.monthly_usd >= 1
     error_message = "limits.monthly_usd: from 1."
+  }
+}
+
+variable "alerts" {
+  description = "Who is told of requests that could not be taken, and of what the month costs: e-mail addresses, each of which confirms once."
+  nullable    = false
+  type = object({
+    emails = list(string)
+  })
+
+  validation {
+    condition     = alltrue([for address in var.alerts.emails : can(regex("^[^@[:space:]]+@[A-Za-z0-9-]+([.][A-Za-z0-9-]+)+$", address))]) && length(distinct(var.alerts.emails)) == length(var.alerts.emails)
+    error_message = "alerts.emails: e-mail addresses such as operations@example.com, none of them twice."
   }
 }
 

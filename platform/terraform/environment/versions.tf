@@ -2,9 +2,11 @@ terraform {
   required_version = ">= 1.11"
 
   required_providers {
+    # Exactly what was tested, and the same for Terraform and OpenTofu: a lock file would name the
+    # registry of one of them. Modules say what they go with.
     aws = {
       source  = "hashicorp/aws"
-      version = ">= 5.100, < 7"
+      version = "= 5.100.0"
     }
   }
 }

@@ -28,6 +28,12 @@ variable "protected" {
   nullable    = false
 }
 
+variable "makes_spot_role" {
+  description = "Whether EC2's role for Spot (AWSServiceRoleForEC2Spot) is made here. False: the account has it, as any has that ever started a Spot machine."
+  type        = bool
+  nullable    = false
+}
+
 variable "tags" {
   description = "Tags for every resource, such as a cost centre."
   type        = map(string)

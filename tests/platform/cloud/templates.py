@@ -10,6 +10,8 @@ import yaml
 
 from cloud.environments import ROOT
 
+#: Of the workstation, in the order in which they are deployed: a stack each.
+WORKSTATION: Final = ("workstation-role.yaml", "workstation-rights.yaml", "workstation.yaml")
 FOLDER: Final = ROOT / "platform" / "bootstrap"
 ACCOUNT: Final = "123456789012"
 _ALWAYS: Final = {
@@ -52,6 +54,16 @@ def resources(name: str, parameters: Mapping[str, str]) -> dict[str, dict[str, A
             said = _worked_out(one["Properties"]["ManagedPolicyName"], known)
             known[logical] = f"arn:aws:iam::{ACCOUNT}:policy/{said}"
     found: dict[str, dict[str, Any]] = _worked_out(template, known)
+    return found
+
+
+def workstation(parameters: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+    """All of the workstation: what its stacks make together."""
+    found: dict[str, dict[str, Any]] = {}
+    for name in WORKSTATION:
+        made = resources(name, parameters)
+        assert not found.keys() & made.keys()
+        found |= made
     return found
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import pytest
 
@@ -18,7 +18,7 @@ from tenantry_cloud.errors import CloudError
 from tenantry_cloud.reading import read_environment
 
 DEV: Final = read_environment(ROOT / "platform/environments/dev.tfvars")
-RESOURCES: Final = templates.resources("workstation.yaml", bootstrap.parameters(DEV))
+RESOURCES: Final = templates.workstation(bootstrap.parameters(DEV))
 ITSELF: Final = Principal(
     arn=f"arn:aws:sts::{templates.ACCOUNT}:assumed-role/dev-workstation/i-1",
     role_arn=f"arn:aws:iam::{templates.ACCOUNT}:role/dev-workstation",
@@ -30,8 +30,10 @@ def test_parameters_of_every_environment_are_the_templates_own(file: Path) -> No
     """Each has a value that its pattern takes; what has none has a default."""
     given = bootstrap.parameters(read_environment(file))
     declared = templates.load("workstation.yaml")["Parameters"]
+    before = [templates.load(name)["Parameters"] for name in templates.WORKSTATION[:-1]]
 
     assert given.keys() <= declared.keys()
+    assert [{"Environment": declared["Environment"]}] * 2 == before
     for name, one in declared.items():
         assert name in given or "Default" in one, name
         if "AllowedPattern" in one:
@@ -45,26 +47,26 @@ def test_commands_name_the_templates_and_the_environment() -> None:
     said = dict(bootstrap.commands(DEV))
     deploys = [line for line in said.values() if "cloudformation deploy" in line]
 
-    assert [True, True] == ["--template-file platform/bootstrap/" in line for line in deploys]
+    files = ["state.yaml", *templates.WORKSTATION]
+    for file, line in zip(files, deploys, strict=True):
+        assert f"--template-file platform/bootstrap/{file} " in line
+        makes_roles = any(
+            one["Type"].startswith("AWS::IAM::")
+            for one in templates.load(file)["Resources"].values()
+        )
+        assert ("CAPABILITY_NAMED_IAM" in line) is makes_roles
+    stacks = [re.search(r"--stack-name (\S+)", line) for line in deploys]
+    assert bootstrap.workstation_stacks("dev") == [found[1] for found in stacks[1:] if found]
     assert "Cidr=10.15.0.0/24" in said["the workstation"]
-    assert "--stack-name dev-workstation" in said["the workstation"]
     assert all("\n" not in line for line in said.values())
 
 
-@pytest.mark.parametrize(
-    ("change", "says"),
-    [
-        ({"workstation": None, "kubernetes/public_access_cidrs": ["192.0.2.0/24"]}, "is null"),
-        ({"workstation/instance_type": "m7g.large"}, "Graviton"),
-    ],
-)
-def test_an_environment_without_a_fit_machine_is_told_so(
-    tmp_path: Path, change: dict[str, Any], says: str
-) -> None:
-    """Before anything is deployed: no workstation, or one that its programs do not run on."""
-    said = read_environment(write(tmp_path / "dev.tfvars", changed(change)))
+def test_an_environment_without_a_machine_is_told_so(tmp_path: Path) -> None:
+    """Before anything is deployed."""
+    none = {"workstation": None, "kubernetes/public_access_cidrs": ["192.0.2.0/24"]}
+    said = read_environment(write(tmp_path / "dev.tfvars", changed(none)))
 
-    with pytest.raises(CloudError, match=says):
+    with pytest.raises(CloudError, match="is null"):
         bootstrap.parameters(said)
 
 

@@ -1,4 +1,4 @@
-"""The boundary that workstation.yaml makes, against the roles that Terraform makes within it."""
+"""The boundary of workstation-role.yaml, against the roles that Terraform makes within it."""
 
 from __future__ import annotations
 
@@ -23,9 +23,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 FILE: Final = ROOT / "platform/environments/dev.tfvars"
 DEV: Final = read_environment(FILE)
 BOUNDARY: Final = parse(
-    templates.resources("workstation.yaml", bootstrap.parameters(DEV))["Boundary"]["Properties"][
-        "PolicyDocument"
-    ]
+    templates.workstation(bootstrap.parameters(DEV))["Boundary"]["Properties"]["PolicyDocument"]
 )
 EVERYTHING: Final = parse({"Statement": {"Effect": "Allow", "Action": "*", "Resource": "*"}})
 

@@ -15,7 +15,7 @@ from tenantry_cloud import bootstrap
 from tenantry_cloud.reading import read_environment
 
 DEV: Final = read_environment(ROOT / "platform/environments/dev.tfvars")
-RESOURCES: Final = templates.resources("workstation.yaml", bootstrap.parameters(DEV))
+RESOURCES: Final = templates.workstation(bootstrap.parameters(DEV))
 ROLES: Final = f"arn:aws:iam::{ACCOUNT}:role"
 ROLE: Final = f"arn:aws:iam::{ACCOUNT}:role/dev-workstation"
 BOUNDARY: Final = f"arn:aws:iam::{ACCOUNT}:policy/dev-tenantry-boundary"
@@ -38,7 +38,7 @@ def _granted() -> list[Policy]:
     attached = [
         _policy(name)
         for name, one in RESOURCES.items()
-        if one["Type"] == "AWS::IAM::ManagedPolicy" and one["Properties"].get("Roles") == ["Role"]
+        if one["Type"] == "AWS::IAM::ManagedPolicy" and "Roles" in one["Properties"]
     ]
     inline = RESOURCES["Role"]["Properties"]["Policies"]
     return [*attached, *(parse(one["PolicyDocument"]) for one in inline)]
@@ -88,7 +88,13 @@ ALLOWED: Final[list[tuple[str, str, dict[str, str]]]] = [
     ("kms:CreateAlias", f"arn:aws:kms:{HERE}:alias/dev-tenantry-cluster", {}),
     ("dynamodb:CreateTable", f"arn:aws:dynamodb:{HERE}:table/dev-tenants", {}),
     ("sqs:ListQueues", "*", {}),
+    ("sns:CreateTopic", f"arn:aws:sns:{HERE}:dev-alerts", {}),
+    ("sns:Subscribe", f"arn:aws:sns:{HERE}:dev-alerts", {}),
+    ("budgets:ModifyBudget", f"arn:aws:budgets::{ACCOUNT}:budget/dev-monthly", {}),
+    ("s3:DeleteObjectVersion", f"arn:aws:s3:::dev-tenantry-tfstate-{ACCOUNT}/x", {}),
     ("s3:CreateBucket", "arn:aws:s3:::dev-tenantry-exports-1", {}),
+    ("s3:GetBucketVersioning", "arn:aws:s3:::dev-tenantry-exports-1", {}),
+    ("s3:GetEncryptionConfiguration", "arn:aws:s3:::dev-tenantry-exports-1", {}),
     ("s3:GetObject", f"{STATE}/source/dev.bundle", {}),
     ("s3:ListBucket", STATE, {}),
     ("logs:CreateLogGroup", f"arn:aws:logs:{HERE}:log-group:/aws/eks/dev/cluster", {}),
@@ -172,6 +178,13 @@ DENIED: Final[list[tuple[str, str, dict[str, str]]]] = [
     ("kms:ScheduleKeyDeletion", f"arn:aws:kms:us-east-1:{ACCOUNT}:key/1", OURS),
     ("kms:DeleteAlias", f"arn:aws:kms:{HERE}:alias/production-tenantry-cluster", {}),
     ("s3:DeleteBucket", STATE, {}),
+    ("sns:DeleteTopic", f"arn:aws:sns:{HERE}:production-alerts", {}),
+    ("sns:Publish", f"arn:aws:sns:{HERE}:dev-alerts", {}),
+    ("budgets:ModifyBudget", f"arn:aws:budgets::{ACCOUNT}:budget/production-monthly", {}),
+    ("s3:DeleteObjectVersion", f"arn:aws:s3:::production-tenantry-tfstate-{ACCOUNT}/x", {}),
+    ("s3:DeleteObjectVersion", f"arn:aws:s3:::dev-tenantry-exports-{ACCOUNT}/x", {}),
+    ("s3:GetObject", f"arn:aws:s3:::dev-tenantry-tfstate-{ACCOUNT}/x", {}),
+    ("s3:GetObject", f"arn:aws:s3:::dev-tenantry-exports-{ACCOUNT}/acme/items.jsonl", {}),
     ("s3:GetObject", f"{STATE}/environments/production.tfstate", {}),
     ("s3:ListBucket", "arn:aws:s3:::tenantry-state-elsewhere", {}),
     ("logs:DeleteLogGroup", f"arn:aws:logs:{HERE}:log-group:/aws/eks/production/cluster", {}),

@@ -35,7 +35,7 @@ def test_commands_for_the_workstation_are_printed(tmp_path: Path) -> None:
     done = _run("workstation", "dev", path=tmp_path)
 
     assert done.returncode == 0
-    assert done.stdout.count("# ") == 6
+    assert done.stdout.count("# ") == 8
     assert "--stack-name tenantry-state" in done.stdout
     assert "AWS-StartPortForwardingSession" in done.stdout
 

@@ -191,18 +191,20 @@ def test_what_would_not_be_swept_is_reported(tmp_path: Path) -> None:
 
 
 def test_the_workstation_and_keys_on_their_way_are_no_leftovers(tmp_path: Path) -> None:
-    """The one is another stack's, and keys wait thirty days."""
+    """The one is of stacks of its own, and keys wait thirty days."""
     machine = f"arn:aws:ec2:{HERE}:instance/i-1"
+    role = f"arn:aws:iam::{ACCOUNT}:role/dev-workstation"
     account = _account(
         leftovers={
             machine: {"aws:cloudformation:stack-name": "dev-workstation"},
+            role: {"aws:cloudformation:stack-name": "dev-workstation-role"},
             f"arn:aws:kms:{HERE}:key/1": {},
         }
     )
 
     _destroy(account, tmp_path)
 
-    assert machine in account.leftovers
+    assert {machine, role} <= account.leftovers.keys()
 
 
 def test_killed_anywhere_it_is_run_again_to_the_same_end(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from cloud.environments import ROOT
+from cloud.templates import WORKSTATION
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 
@@ -109,7 +110,7 @@ def test_checkov_would_find_a_bucket_that_is_open(tmp_path: Path) -> None:
     assert "CKV2_AWS_6" in said
 
 
-@pytest.mark.parametrize("name", ["state.yaml", "workstation.yaml"])
+@pytest.mark.parametrize("name", ["state.yaml", *WORKSTATION])
 def test_cfn_lint_finds_nothing(name: str) -> None:
     """Not even something to inform about."""
     said = _run(

@@ -218,9 +218,11 @@ def test_credentials_that_do_not_fit_are_refused(
 
 def test_flux_starts_on_the_tainted_nodes() -> None:
     """There are no others until Flux has installed what makes them."""
-    [patch] = flux.instance(DEV)["spec"]["kustomize"]["patches"]
-    [change] = json.loads(patch["patch"])
+    everywhere, strict = flux.instance(DEV)["spec"]["kustomize"]["patches"]
+    [change] = json.loads(everywhere["patch"])
 
+    assert everywhere["target"] == {"kind": "Deployment"}
+    assert "StrictPostBuildSubstitutions=true" in strict["patch"]
     assert change["value"] == [{"key": "CriticalAddonsOnly", "operator": "Exists"}]
     assert json.loads(flux.operator_values())["tolerations"] == change["value"]
     assert flux.instance(DEV)["spec"]["distribution"]["version"] == DEV.addons["flux"].version

@@ -13,7 +13,7 @@ import yaml
 
 from cloud.environments import FILES, ROOT
 from support import terraform
-from tenantctl import facts
+from tenantctl import addons, facts
 from tenantctl.contexts import Context
 from tenantry import names
 from tenantry_cloud.model import Subnets
@@ -101,15 +101,18 @@ def test_queues_are_those_that_the_fleet_reads(environments: dict[str, Offline])
 
 #: What AWS knows by a name in the account or region, and the attribute that has it.
 NAMED: Final = {
+    "aws_budgets_budget": "name",
     "aws_cloudwatch_event_bus": "name",
     "aws_cloudwatch_event_rule": "name",
     "aws_cloudwatch_log_group": "name",
+    "aws_cloudwatch_metric_alarm": "alarm_name",
     "aws_dynamodb_table": "name",
     "aws_eks_cluster": "name",
     "aws_iam_role": "name",
     "aws_kms_alias": "name",
     "aws_launch_template": "name",
     "aws_s3_bucket": "bucket",
+    "aws_sns_topic": "name",
     "aws_sqs_queue": "name",
 }
 #: What is known by an id of AWS's making, or belongs to one of those above, or to the VPC.
@@ -135,11 +138,14 @@ NAMELESS: Final = frozenset(
         "aws_route53_zone",
         "aws_route_table",
         "aws_route_table_association",
+        "aws_s3_bucket_lifecycle_configuration",
         "aws_s3_bucket_policy",
         "aws_s3_bucket_public_access_block",
         "aws_s3_bucket_server_side_encryption_configuration",
         "aws_s3_bucket_versioning",
         "aws_security_group",
+        "aws_sns_topic_policy",
+        "aws_sns_topic_subscription",
         "aws_subnet",
         "aws_vpc",
         "aws_vpc_endpoint",
@@ -197,3 +203,29 @@ def test_every_role_is_within_the_boundary(name: str, environments: dict[str, Of
 
     assert roles
     assert {boundary} == {role.values["permissions_boundary"] for role in roles}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_add_ons_are_filled_in_by_the_file(
+    name: str, environments: dict[str, Offline], golden: Golden
+) -> None:
+    """The fleet's files say what the variables file says; `unset` is what AWS will say."""
+    outputs = environments[name].outputs
+    told = addons.parse("outputs.json", json.dumps(outputs))
+    assert told is not None
+    on = {
+        key
+        for key, addon in read_environment(
+            ROOT / f"platform/environments/{name}.tfvars"
+        ).addons.items()
+        if addon.enabled
+    }
+    assert on == told.addons.keys()
+    copies = told.state_copies.model_copy(update={"key": "unset"})
+
+    files = addons.render(
+        name, told.model_copy(update={"vpc_id": "unset", "state_copies": copies})
+    )
+
+    for path, text in files.items():
+        golden(f"platform/fleet/{path}", text.decode())

@@ -9,8 +9,9 @@ import sys
 import tempfile
 from pathlib import Path
 
+from iam.platform_rendered import render_platform
 from iam.rendered import render
-from iam.report import is_right, report
+from iam.report import is_platform_right, is_right, platform_report, report
 from support import terraform
 
 
@@ -22,8 +23,9 @@ def main() -> int:
         return 2
     with tempfile.TemporaryDirectory() as folder:
         roles = render(tool, Path(folder) / "module")["roles"]
-    sys.stdout.write(report(roles) + "\n")
-    return 0 if is_right(roles) else 1
+        platform = render_platform(tool, Path(folder) / "platform")["platform"]
+    sys.stdout.write(f"{report(roles)}\n\n{platform_report(platform)}\n")
+    return 0 if is_right(roles) and is_platform_right(platform) else 1
 
 
 if __name__ == "__main__":

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Final
 
 import pytest
 
-from iam import world
-from iam.rendered import Role, Roles, render
+from iam.platform_rendered import render_platform
+from iam.rendered import Roles, render
 from iam.report import report
 from support import terraform
 
@@ -43,19 +42,13 @@ def platform_rendered(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Rol
     if tool is None:
         # On a person's machine only: in CI a skip is a failure.
         pytest.skip("terraform is not installed")
-    found = render(tool, tmp_path_factory.mktemp("platform") / "module", "platform")
-    return {run: {name: _with_arn(role) for name, role in of.items()} for run, of in found.items()}
+    return render_platform(tool, tmp_path_factory.mktemp("platform") / "module")
 
 
 @pytest.fixture(scope="session")
 def platform_roles(platform_rendered: dict[str, Roles]) -> Roles:
     """With every add-on on."""
     return platform_rendered["platform"]
-
-
-def _with_arn(role: Role) -> Role:
-    """A mocked role has the ARN of no role."""
-    return replace(role, arn=world.role_arn(role.name))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -50,6 +50,7 @@ _OF_ONE_VALUE: Final = (
     "iam:AssociatedResourceArn",
     "iam:PassedToService",
     "iam:PermissionsBoundary",
+    "kms:ViaService",
     "s3:max-keys",
     "s3:prefix",
     "sts:ExternalId",

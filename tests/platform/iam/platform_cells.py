@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -12,7 +13,7 @@ from iam.matrix import service_authorization
 from iam.platform_table import ACCOUNTS, TABLE, Line, Value
 from iam.platform_things import Thing, things
 from iam.policies import Policy
-from iam.rendered import Role
+from iam.rendered import Role, Roles
 
 _NEW: Final = "new"
 
@@ -154,6 +155,40 @@ class _Asker:
         request = Request(self._principals[caller], action, thing.arn, {**thing.context(), **told})
         said = "; ".join(f"{key}={value}" for key, value in sorted(told.items()))
         return Cell(self._name, caller, thing.label, said, request, expected)
+
+
+def table(roles: Roles) -> str:
+    """By role: who is it, which actions it may on what, and which keys a request has to tell."""
+    lines = []
+    for name in TABLE:
+        namespace, accounts = ACCOUNTS.get(name, ("", ()))
+        who = ", ".join(f"{namespace}/{account}" for account in accounts)
+        lines.append(f"{name}{' = ' if who else ''}{who}")
+        policy = roles[name].access_policy()
+        lines += [
+            textwrap.fill(
+                one, 110, initial_indent="  ", subsequent_indent=" " * 6, break_on_hyphens=False
+            )
+            for one in _lines(cells(name, roles[name]), policy)
+        ]
+    return "\n".join(lines)
+
+
+def _lines(asked: Iterable[Cell], policy: Policy) -> Iterator[str]:
+    """What a policy allows: actions that may the same on the same things together."""
+    known = things()
+    things_of: dict[tuple[str, tuple[str, ...]], dict[str, None]] = {}
+    for cell in asked:
+        if decide(cell.request, identity=[policy]).allowed:
+            resource = known[cell.thing].context()
+            told = tuple(key for key in cell.request.context if key not in resource)
+            things_of.setdefault((cell.request.action, told), {})[cell.thing] = None
+    actions_of: dict[tuple[tuple[str, ...], tuple[str, ...]], list[str]] = {}
+    for (action, told), found in things_of.items():
+        actions_of.setdefault((tuple(found), told), []).append(action)
+    for (names, told), actions in actions_of.items():
+        said = f", told {', '.join(told)}" if told else ""
+        yield f"{', '.join(actions)}: {'; '.join(names)}{said}"
 
 
 def wrong(asked: Iterable[Cell], policy: Policy) -> Iterator[Cell]:

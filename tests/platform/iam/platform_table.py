@@ -407,6 +407,15 @@ TABLE: Final[Mapping[str, tuple[Line, ...]]] = {
     ),
     "keda": (Line("sqs:GetQueueAttributes", _ours("queue")),),
     "load-balancer-controller": _LOAD_BALANCERS,
+    "tfstate-backup": (
+        Line("s3:PutObject s3:GetObject", ("a copy",)),
+        Line("s3:ListBucket", ("the bucket of copies",)),
+        Line(
+            "kms:Decrypt kms:GenerateDataKey",
+            ("the key of copies",),
+            {"kms:ViaService": f"s3.{REGION}.amazonaws.com"},
+        ),
+    ),
 }
 #: Namespace and service accounts of those that are pods'.
 ACCOUNTS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
@@ -418,4 +427,5 @@ ACCOUNTS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
     "karpenter": ("karpenter", ("karpenter",)),
     "keda": ("keda", ("keda-operator",)),
     "load-balancer-controller": ("kube-system", ("aws-load-balancer-controller",)),
+    "tfstate-backup": ("tenant-infra", ("tfstate-backup",)),
 }

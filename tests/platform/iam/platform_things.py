@@ -270,6 +270,21 @@ def _others() -> Iterator[Thing]:
         yield Thing(words, f"arn:aws:s3:::{name}-{ACCOUNT}", "bucket")
         of = "an export" if name.startswith("local") else "an export of staging"
         yield Thing(of, f"arn:aws:s3:::{name}-{ACCOUNT}/acme/items.jsonl", "object")
+    for words, name in (
+        ("the bucket of copies", "local-tenantry-tfstate"),
+        ("staging's bucket of copies", "staging-tenantry-tfstate"),
+    ):
+        yield Thing(words, f"arn:aws:s3:::{name}-{ACCOUNT}", "bucket")
+        of = "a copy" if name.startswith("local") else "a copy of staging"
+        yield Thing(of, f"arn:aws:s3:::{name}-{ACCOUNT}/tfstate-default-acme", "object")
+    own = "key/11111111-2222-3333-4444-555555555555"
+    for words, arn in (
+        ("the key of copies", _arn("kms", own)),
+        ("the key of copies, in another region", _arn("kms", own, region=OTHER_REGION)),
+        ("the key of copies, in another account", _arn("kms", own, account=OTHER_ACCOUNT)),
+        ("another key", _arn("kms", "key/99999999-8888-7777-6666-555555555555")),
+    ):
+        yield Thing(words, arn, "key")
     yield Thing("a certificate", _arn("acm", "certificate/1"), "certificate")
     arn = _arn("acm", "certificate/1", region=OTHER_REGION)
     yield Thing("a certificate in another region", arn, "certificate")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from iam import matrix, runner, trust
+from iam import matrix, platform_cells, platform_trust, runner, trust
+from iam.platform_table import TABLE
 from iam.rendered import Roles
 
 
@@ -28,4 +29,23 @@ def is_right(roles: Roles) -> bool:
             != entry.expected
             for entry in trust.entries(roles)
         )
+    )
+
+
+def platform_report(roles: Roles) -> str:
+    """The table of the cluster's own software."""
+    return "The cluster's own software\n" + platform_cells.table(roles)
+
+
+def is_platform_right(roles: Roles) -> bool:
+    """Whether every cell of it is as it is to be, and only its own accounts become each role."""
+    return not any(
+        next(
+            platform_cells.wrong(
+                platform_cells.cells(name, roles[name]), roles[name].access_policy()
+            ),
+            None,
+        )
+        or platform_trust.wrong(list(platform_trust.entries(name)), roles[name])
+        for name in TABLE
     )

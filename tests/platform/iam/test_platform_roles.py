@@ -6,7 +6,9 @@ The policies are those that Terraform renders with every add-on on.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -18,6 +20,7 @@ from iam.platform_things import things
 from iam.policies import parse
 from iam.quotas import ROLE_NAME_CHARACTERS, ROLE_POLICIES_CHARACTERS, TRUST_POLICY_CHARACTERS
 from iam.rendered import Roles
+from iam.report import is_platform_right, platform_report
 from iam.widening import widened
 
 _ONE_TYPE = "its actions are on nothing of another type"
@@ -184,6 +187,23 @@ def test_the_longest_names_make_documents_that_iam_takes(
 
 def _compact(document: object) -> str:
     return json.dumps(document, separators=(",", ":"))
+
+
+def test_the_table_shows_what_policies_allow(platform_roles: Roles) -> None:
+    """Role by role as it is, with its accounts; and `make matrix` fails where a cell is wrong."""
+    everything = {
+        "Version": "2012-10-17",
+        "Statement": [{"Sid": "All", "Effect": "Allow", "Action": "*", "Resource": "*"}],
+    }
+    wider = {**platform_roles, "keda": replace(platform_roles["keda"], access=everything)}
+    said = platform_report(platform_roles)
+
+    assert list(TABLE) == re.findall(r"^([\w-]+)", said, re.MULTILINE)[1:]
+    copies = "  s3:PutObject, s3:GetObject: a copy\n"
+    assert f"tfstate-backup = tenant-infra/tfstate-backup\n{copies}" in said
+    assert is_platform_right(platform_roles)
+    assert not is_platform_right(wider)
+    assert said != platform_report(wider)
 
 
 def test_statements_have_names_of_their_own(platform_roles: Roles) -> None:

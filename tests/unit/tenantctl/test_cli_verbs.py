@@ -10,8 +10,10 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import pytest
+import yaml
 from typer.testing import CliRunner, Result
 
+from support.cluster_outputs import CLUSTER, FACTS
 from support.control_world import World, dead_letters_of
 from support.fleets import a_pool
 from tenantctl import cli
@@ -214,3 +216,38 @@ def test_a_dry_run_of_redrive_moves_nothing(world: World, call: Call) -> None:
     assert "1 would be moved back" in said(one)
     assert asyncio.run(world.control.queues.depth(url)).total == 2
     assert "2 moved back, 0 left" in said(call("redrive", "acme"))
+
+
+def test_facts_and_what_fills_in_add_ons_are_one_commit(
+    call: Call, world: World, tmp_path: Path
+) -> None:
+    """As Terraform tells them; told again nothing changes, and a wrong one is never pushed."""
+    cluster = dict(CLUSTER)
+    outputs = {
+        "facts": {"value": FACTS},
+        "context": {"value": 'environment = "dev"\n'},
+        "cluster": {"value": cluster},
+    }
+    file = tmp_path / "outputs.json"
+    file.write_text(json.dumps(outputs), encoding="utf-8")
+
+    assert call("facts", str(file)).exit_code == 0
+
+    told = world.fleet.head
+    assert {
+        "clusters/dev/addons/facts.yaml",
+        "clusters/dev/addons/kustomization.yaml",
+        "facts/dev/facts.yaml",
+    } <= told.files.keys()
+    assert (
+        'environment = "dev"\n'
+        == yaml.safe_load(told.files["facts/dev/facts.yaml"])["data"]["context"]
+    )
+    assert "nothing to change" in said(call("facts", str(file)))
+
+    del cluster["vpc_id"]
+    file.write_text(json.dumps(outputs), encoding="utf-8")
+    refused = call("facts", str(file))
+
+    assert (2, True) == (refused.exit_code, "cluster.vpc_id" in said(refused))
+    assert world.fleet.head.commit == told.commit

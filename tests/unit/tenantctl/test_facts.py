@@ -10,14 +10,9 @@ import yaml
 
 import make_facts
 from cluster.admission import facts as told_by_the_chart
+from support.cluster_outputs import FACTS
 from tenantctl.errors import InvalidError
 from tenantctl.facts import facts_path, parse, plain, render
-
-FACTS: dict[str, Any] = {
-    "environment": "dev",
-    "account": "123456789012",
-    "domain": "t.example.com",
-}
 
 
 def test_they_are_what_the_chart_takes() -> None:

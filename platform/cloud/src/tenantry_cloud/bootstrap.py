@@ -5,7 +5,6 @@ CloudFormation makes both, from platform/bootstrap and the environment's variabl
 
 from __future__ import annotations
 
-import re
 import shlex
 from collections.abc import Mapping
 from typing import Final
@@ -14,7 +13,11 @@ from tenantry_cloud.errors import CloudError
 from tenantry_cloud.model import Environment
 
 STATE_STACK: Final = "tenantry-state"
-_GRAVITON: Final = re.compile(r"[a-z]+[0-9]+g[a-z]*[.].*")
+#: What the workstation's own stack has to find: role first, then its rights.
+_BEFORE_IT: Final = {
+    "role": "the workstation's role, and the boundaries of what it makes",
+    "rights": "what the workstation may do",
+}
 
 
 def workstation_stack(environment: str) -> str:
@@ -22,21 +25,22 @@ def workstation_stack(environment: str) -> str:
     return f"{environment}-workstation"
 
 
+def workstation_stacks(environment: str) -> list[str]:
+    """The names of all its stacks, in the order in which they are made."""
+    stack = workstation_stack(environment)
+    return [*(f"{stack}-{part}" for part in _BEFORE_IT), stack]
+
+
 def parameters(said: Environment) -> dict[str, str]:
     """Those of platform/bootstrap/workstation.yaml.
 
     Raises:
-        CloudError: The environment has none, or one that its programs do not run on.
+        CloudError: The environment has none.
     """
     machine = said.workstation
     if machine is None:
         raise CloudError(
             f"{said.environment}.tfvars: workstation is null: Terraform is applied from elsewhere."
-        )
-    if _GRAVITON.fullmatch(machine.instance_type):
-        raise CloudError(
-            f"{said.environment}.tfvars: workstation.instance_type: {machine.instance_type} is "
-            "Graviton, and its programs are for x86-64: m7i.large, for example."
         )
     return {
         "Environment": said.environment,
@@ -71,6 +75,17 @@ def commands(said: Environment) -> list[tuple[str, str]]:
             "the project, for the workstation to clone",
             f"git bundle create - HEAD | aws s3 cp - s3://{bucket}/source/{said.environment}.bundle",
         ),
+        *(
+            (
+                why,
+                _deploy(
+                    *(region, f"{stack}-{part}", f"workstation-{part}.yaml"),
+                    *({"Environment": said.environment}, tags),
+                    makes_roles=True,
+                ),
+            )
+            for part, why in _BEFORE_IT.items()
+        ),
         ("the workstation", _deploy(region, stack, "workstation.yaml", parameters(said), tags)),
         (
             "start it, when it has stopped itself",
@@ -88,14 +103,22 @@ def commands(said: Environment) -> list[tuple[str, str]]:
 
 
 def _deploy(
-    region: str, stack: str, template: str, given: Mapping[str, str], tags: Mapping[str, str]
+    region: str,
+    stack: str,
+    template: str,
+    given: Mapping[str, str],
+    tags: Mapping[str, str],
+    *,
+    makes_roles: bool = False,
 ) -> str:
     words = [
         *("aws", "cloudformation", "deploy", "--region", region, "--stack-name", stack),
         *("--template-file", f"platform/bootstrap/{template}", "--no-fail-on-empty-changeset"),
     ]
+    if makes_roles:
+        words += ["--capabilities", "CAPABILITY_NAMED_IAM"]
     if given:
-        words += ["--capabilities", "CAPABILITY_NAMED_IAM", "--parameter-overrides"]
+        words += ["--parameter-overrides"]
         words += [f"{name}={value}" for name, value in given.items()]
     if tags:
         words += ["--tags", *(f"{name}={value}" for name, value in sorted(tags.items()))]

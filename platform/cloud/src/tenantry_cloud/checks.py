@@ -9,6 +9,8 @@ from typing import Final
 
 REGION: Final = r"[a-z]{2}(-[a-z]+)+-[0-9]"
 INSTANCE_TYPE: Final = r"[a-z][a-z0-9-]*[.][a-z0-9-]+"
+#: Machines of Amazon's own processors: m7g, c7gn, r8gd; not g5.
+GRAVITON: Final = r"[a-z]+[0-9]+g[a-z]*[.].*"
 RELEASE: Final = r"[0-9]+[.][0-9]+[.][0-9]+"
 
 

@@ -37,6 +37,7 @@ _BY_USE: Final = frozenset(
         "aws_dynamodb_table",
         "aws_flow_log",
         "aws_s3_bucket",
+        "aws_sns_topic",
         "aws_sqs_queue",
         "aws_vpc_peering_connection",
     }
@@ -45,6 +46,7 @@ _BY_USE: Final = frozenset(
 _BY_THEIR_VALUES: Final = frozenset({"aws_eks_node_group", "aws_vpc_endpoint"})
 #: Nothing is paid for these, by the beginning of their kind.
 _FREE: Final = (
+    "aws_budgets_budget",
     "aws_cloudwatch_event_rule",
     "aws_cloudwatch_event_target",
     "aws_default_",
@@ -60,6 +62,7 @@ _FREE: Final = (
     "aws_route",  # tables, routes, associations, and records of a zone
     "aws_s3_bucket_",
     "aws_security_group",
+    "aws_sns_topic_",
     "aws_sqs_queue_",
     "aws_subnet",
     "aws_vpc_endpoint_",

@@ -41,6 +41,14 @@ def operator_values() -> str:
 def instance(said: Environment) -> dict[str, Any]:
     """The FluxInstance: which Flux, where it runs, and what it follows."""
     tolerations = [{"op": "add", "path": "/spec/template/spec/tolerations", "value": [TOLERATION]}]
+    # A fact that is missing is an error: Flux by itself would fill in nothing.
+    strict = [
+        {
+            "op": "add",
+            "path": "/spec/template/spec/containers/0/args/-",
+            "value": "--feature-gates=StrictPostBuildSubstitutions=true",
+        }
+    ]
     return {
         "apiVersion": "fluxcd.controlplane.io/v1",
         "kind": "FluxInstance",
@@ -60,6 +68,10 @@ def instance(said: Environment) -> dict[str, Any]:
             "kustomize": {
                 "patches": [
                     {"target": {"kind": "Deployment"}, "patch": json.dumps(tolerations)},
+                    {
+                        "target": {"kind": "Deployment", "name": "kustomize-controller"},
+                        "patch": json.dumps(strict),
+                    },
                 ]
             },
             "sync": {

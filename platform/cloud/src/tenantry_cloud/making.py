@@ -107,7 +107,8 @@ class Making:
         )
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder) / "facts.json"
-            file.write_text(json.dumps(root.output("facts")), encoding="utf-8")
+            outputs = {key: root.output(key) for key in ("facts", "context", "cluster")}
+            file.write_text(json.dumps(outputs), encoding="utf-8")
             said = output(
                 self.world.commands,
                 *("tenantctl", "facts", str(file), "--context", name),

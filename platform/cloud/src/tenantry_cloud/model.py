@@ -145,6 +145,12 @@ class Limits(_Section):
     monthly_usd: int | float
 
 
+class Alerts(_Section):
+    """Who is told."""
+
+    emails: list[str]
+
+
 class Telemetry(_Section):
     """Traces."""
 
@@ -172,6 +178,7 @@ class Environment(_Section):
     git: Git
     registry: Registry
     limits: Limits
+    alerts: Alerts
     telemetry: Telemetry
 
 

@@ -17,6 +17,7 @@ from typing import Final
 
 from tenantry_cloud import rules_nodes
 from tenantry_cloud.checks import (
+    GRAVITON,
     INSTANCE_TYPE,
     REGION,
     RELEASE,
@@ -169,6 +170,8 @@ def _workstation(said: Environment) -> Iterator[str]:
         yield ("workstation.cidr: an IPv4 range from /16 to /27, written by its first address.")
     if not fits(INSTANCE_TYPE, workstation.instance_type):
         yield "workstation.instance_type: an EC2 instance type, such as m7i.large."
+    if fits(GRAVITON, workstation.instance_type):
+        yield "workstation.instance_type: no Graviton: its programs are for x86-64."
     if not 30 <= workstation.volume_gib <= 1000:
         yield "workstation.volume_gib: a whole number from 30 to 1,000."
     if not 15 <= workstation.idle_minutes <= 1440:

@@ -8,14 +8,21 @@ import re
 from collections.abc import Collection, Iterable, Iterator
 from typing import Final
 
-from tenantry_cloud.checks import INSTANCE_TYPE, REGION, RELEASE, are_known, fits, is_any_range
+from tenantry_cloud.checks import (
+    GRAVITON,
+    INSTANCE_TYPE,
+    REGION,
+    RELEASE,
+    are_known,
+    fits,
+    is_any_range,
+)
 from tenantry_cloud.model import Environment, Identity, NodePool
 
 _ALGORITHMS: Final = (
     *(f"{family}{bits}" for family in ("RS", "PS", "ES") for bits in (256, 384, 512)),
     "EdDSA",
 )
-_GRAVITON: Final = r"[a-z]+[0-9]+g[a-z]*[.].*"
 _HTTPS: Final = r"https://[A-Za-z0-9.-]+(:[0-9]+)?"
 _IMAGES: Final = ("bottlerocket", "al2023")
 
@@ -29,7 +36,7 @@ def system_nodes(said: Environment) -> Iterator[str]:
         fits(INSTANCE_TYPE, one) for one in nodes.instance_types
     ):
         yield "system_nodes.instance_types: at least one EC2 instance type, such as m7g.large."
-    if len({fits(_GRAVITON, one) for one in nodes.instance_types}) > 1:
+    if len({fits(GRAVITON, one) for one in nodes.instance_types}) > 1:
         yield (
             "system_nodes.instance_types: all Graviton or none: a node group has one architecture."
         )
@@ -143,18 +150,24 @@ def repositories(said: Environment) -> Iterator[str]:
         yield "registry.account: twelve digits in quotes, or null."
     if registry.region is not None and not fits(REGION, registry.region):
         yield "registry.region: the name of an AWS region, or null."
-    if not fits(r"[a-z0-9]+([._-][a-z0-9]+)*", registry.prefix) or len(registry.prefix) > 64:
+    if registry.prefix != "tenantry":
         yield (
-            "registry.prefix: the first part of repositories' names, of lower-case letters and "
-            "digits, with single dots, hyphens or underscores between them."
+            "registry.prefix: tenantry, as chart, admission and Flux's sources name their "
+            "repositories; another needs a change there, too."
         )
 
 
 def limits(said: Environment) -> Iterator[str]:
-    """Limits and telemetry."""
+    """Limits, who is told, and telemetry."""
     if not 1024 <= said.limits.max_message_bytes <= 1_048_576:
         yield "limits.max_message_bytes: a whole number from 1,024 to 1,048,576."
     if said.limits.monthly_usd < 1:
         yield "limits.monthly_usd: from 1."
+    emails = said.alerts.emails
+    address = r"[^@\s]+@[A-Za-z0-9-]+([.][A-Za-z0-9-]+)+"
+    if len(set(emails)) != len(emails) or not all(fits(address, one) for one in emails):
+        yield (
+            "alerts.emails: e-mail addresses such as operations@example.com, none of them twice."
+        )
     if not 0 <= said.telemetry.sample_ratio <= 1:
         yield "telemetry.sample_ratio: from 0 to 1."

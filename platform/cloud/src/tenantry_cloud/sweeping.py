@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
-from tenantry_cloud.bootstrap import workstation_stack
+from tenantry_cloud.bootstrap import workstation_stacks
 from tenantry_cloud.model import Environment
 from tenantry_cloud.steps import Commands, output
 
@@ -63,11 +63,8 @@ def _tagged(commands: Commands, said: Environment) -> list[str]:
         "--output=json",
     )
     found = json.loads(output(commands, *words))["ResourceTagMappingList"]
-    return sorted(
-        one["ResourceARN"]
-        for one in found
-        if _tags(one).get(_STACK) != workstation_stack(said.environment)
-    )
+    stacks = workstation_stacks(said.environment)
+    return sorted(one["ResourceARN"] for one in found if _tags(one).get(_STACK) not in stacks)
 
 
 def _tags(one: dict[str, Any]) -> dict[str, str]:

@@ -15,7 +15,7 @@ from tenantctl.ages import Ages
 from tenantctl.check import Bounds
 from tenantctl.contexts import AwsSection, Context, LaptopSection
 from tenantctl.control import Control, Timing
-from tenantctl.fleet import Fleet, Remote
+from tenantctl.fleet import Fleet, Remote, may_change
 from tenantctl.gitea import Gitea, repository_of
 from tenantctl.inventory import Inventory
 from tenantctl.laptop import LaptopCluster
@@ -98,11 +98,7 @@ async def opened(name: str, context: Context, observer: Observer) -> AsyncGenera
                 credentials=context.fleet.credentials,
                 author=context.fleet.author,
             ),
-            may_change=(
-                f"tenants/{context.environment}",
-                f"releases/{context.environment}",
-                f"facts/{context.environment}",
-            ),
+            may_change=may_change(context.environment),
             cache=context.fleet.cache,
         )
         control = Control(

@@ -61,11 +61,24 @@ def parse(name: str, text: str) -> dict[str, Any]:
     return found
 
 
-def render(facts: Mapping[str, Any], before: bytes | None = None) -> bytes:
+def parse_context(text: str) -> str | None:
+    """The output `context` of `terraform output -json`: how verbs reach things in the cluster."""
+    said = yaml.safe_load(text)
+    told = said.get("context") if isinstance(said, Mapping) else None
+    if isinstance(told, Mapping):
+        told = told.get("value")
+    return told if isinstance(told, str) else None
+
+
+def render(
+    facts: Mapping[str, Any], before: bytes | None = None, context: str | None = None
+) -> bytes:
     """The file of the fleet. Plain keys that are not told from facts stay as they were."""
     kept: dict[str, str] = {}
     if before is not None:
         kept = yaml.safe_load(before).get("data", {})
+    if context is not None:
+        kept["context"] = _Block(context)
     values = yaml.safe_dump({"facts": dict(facts)}, sort_keys=False, width=200)
     data = {**kept, **plain(facts), "values.yaml": _Block(values)}
     for gone in {"aws-endpoint-url", "kubeconfig"} - plain(facts).keys():

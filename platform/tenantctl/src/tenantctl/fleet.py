@@ -96,6 +96,16 @@ def _line(name: str, value: str, longest: int) -> str:
     return value
 
 
+def may_change(environment: str) -> tuple[str, ...]:
+    """The folders of the fleet that are written for an environment: all else is people's."""
+    return (
+        f"tenants/{environment}",
+        f"releases/{environment}",
+        f"facts/{environment}",
+        f"clusters/{environment}/addons",
+    )
+
+
 class Fleet:
     """The fleet of a remote.
 

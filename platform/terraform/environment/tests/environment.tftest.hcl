@@ -60,6 +60,47 @@ run "made" {
     error_message = "Interruptions, rebalancing, state, reservations and health reach Karpenter."
   }
   assert {
+    condition = alltrue([
+      for kind, alarm in aws_cloudwatch_metric_alarm.control_dead_letters :
+      alarm.dimensions == tomap({ QueueName = aws_sqs_queue.control_dead_letters[kind].name })
+      && alarm.threshold == 0 && alarm.alarm_actions == toset([aws_sns_topic.alerts.arn])
+    ]) && length(aws_cloudwatch_metric_alarm.control_dead_letters) == length(aws_sqs_queue.control)
+    error_message = "Of each control queue, a single dead letter is told."
+  }
+  assert {
+    condition = (
+      aws_budgets_budget.monthly.limit_amount == tostring(var.limits.monthly_usd)
+      && one(aws_budgets_budget.monthly.cost_filter).values == tolist(["user:tenantry:environment$dev"])
+      && { for told in aws_budgets_budget.monthly.notification : told.notification_type => told.threshold } == { ACTUAL = 100, FORECASTED = 80 }
+      && alltrue([for told in aws_budgets_budget.monthly.notification : told.subscriber_sns_topic_arns == toset([aws_sns_topic.alerts.arn])])
+    )
+    error_message = "A month of this environment that will cost four fifths of its limit, or costs all of it, is told."
+  }
+  assert {
+    condition = alltrue([
+      for document in [aws_kms_key.alerts.policy, aws_sns_topic_policy.alerts.policy] : alltrue([
+        for statement in jsondecode(document).Statement :
+        statement.Condition.StringEquals == { "aws:SourceAccount" = "123456789012" } if can(statement.Principal.Service)
+      ]) && toset([for statement in jsondecode(document).Statement : statement.Principal.Service if can(statement.Principal.Service)]) == toset(["budgets.amazonaws.com", "cloudwatch.amazonaws.com"])
+    ]) && aws_sns_topic.alerts.kms_master_key_id == aws_kms_key.alerts.arn
+    error_message = "Both services publish to the encrypted topic, for this account alone."
+  }
+  assert {
+    condition = (
+      aws_s3_bucket.state_copies.bucket == "dev-tenantry-tfstate-123456789012" && !aws_s3_bucket.state_copies.force_destroy
+      && aws_s3_bucket_public_access_block.state_copies.restrict_public_buckets
+      && one(aws_s3_bucket_versioning.state_copies.versioning_configuration).status == "Enabled"
+      && one(one(aws_s3_bucket_server_side_encryption_configuration.state_copies.rule).apply_server_side_encryption_by_default).kms_master_key_id == aws_kms_key.state_copies.arn
+      && one(one(aws_s3_bucket_lifecycle_configuration.state_copies.rule).noncurrent_version_expiration).noncurrent_days == 90
+      && strcontains(aws_s3_bucket_policy.state_copies.policy, "aws:SecureTransport")
+    )
+    error_message = "Copies of states are kept, encrypted, and nobody else's."
+  }
+  assert {
+    condition     = output.cluster.state_copies.bucket == aws_s3_bucket.state_copies.bucket
+    error_message = "What copies states is told where to."
+  }
+  assert {
     condition     = aws_s3_bucket.exports.bucket == "dev-tenantry-exports-123456789012" && aws_s3_bucket_public_access_block.exports.restrict_public_buckets
     error_message = "Exports are nobody else's."
   }
@@ -84,6 +125,7 @@ run "unprotected" {
   variables {
     protected   = false
     workstation = null
+    alerts      = { emails = ["operations@example.com"] }
     network = {
       cidr                = "10.16.0.0/16"
       zones               = ["eu-central-1a", "eu-central-1b", "eu-central-1c"]
@@ -101,10 +143,14 @@ run "unprotected" {
       viewers             = []
       operators           = []
     }
-    registry = { account = "210987654321", region = "eu-west-1", prefix = "ours" }
+    registry = { account = "210987654321", region = "eu-west-1", prefix = "tenantry" }
   }
   assert {
-    condition     = !aws_dynamodb_table.registry.deletion_protection_enabled
+    condition     = [for one in aws_sns_topic_subscription.alerts : one.endpoint] == ["operations@example.com"]
+    error_message = "Whom the file names is told."
+  }
+  assert {
+    condition     = !aws_dynamodb_table.registry.deletion_protection_enabled && aws_s3_bucket.state_copies.force_destroy
     error_message = "`make destroy` takes the protection off."
   }
   assert {

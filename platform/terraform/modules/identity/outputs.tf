@@ -14,3 +14,8 @@ output "roles" {
     { for role in aws_iam_role.karpenter_node : "karpenter-node" => role.arn },
   )
 }
+
+output "karpenter_node_role_name" {
+  description = "The role of the nodes that Karpenter starts; null without Karpenter."
+  value       = one(aws_iam_role.karpenter_node[*].name)
+}

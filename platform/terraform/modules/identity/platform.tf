@@ -23,6 +23,7 @@ locals {
       keda                     = local.keda
       external-secrets         = local.external_secrets
       external-dns             = local.external_dns
+      tfstate-backup           = local.tfstate_backup
     },
     { for verb, role in local.argo_workflows : "argo-workflows-${verb}" => role },
   )

@@ -55,6 +55,17 @@ variable "exports_bucket_arn" {
   }
 }
 
+variable "state_copies" {
+  description = "Where copies of tenants' Terraform states are kept: the bucket, and the key that it is encrypted with."
+  type        = object({ bucket_arn = string, key_arn = string })
+  default     = null
+
+  validation {
+    condition     = !contains(var.addons, "tofu-controller") || var.state_copies != null
+    error_message = "state_copies: tofu-controller is on, and its states are copied there."
+  }
+}
+
 variable "interruption_queue_arn" {
   description = "The queue that tells Karpenter which nodes are about to go."
   type        = string

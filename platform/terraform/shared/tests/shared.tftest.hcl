@@ -102,8 +102,23 @@ run "made" {
     error_message = "Where each part of a release is pushed to."
   }
   assert {
+    condition     = one(aws_iam_service_linked_role.spot).aws_service_name == "spot.amazonaws.com"
+    error_message = "Karpenter starts Spot machines, and may not make their role."
+  }
+  assert {
     condition     = output.network.cidr == var.network.cidr
     error_message = "The range that environments peer with."
+  }
+}
+
+run "an_account_that_has_the_role_for_spot" {
+  command = plan
+  variables {
+    makes_spot_role = false
+  }
+  assert {
+    condition     = length(aws_iam_service_linked_role.spot) == 0
+    error_message = "There is one in an account, and AWS refuses a second."
   }
 }
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from tenantctl import facts, model
+from tenantctl import addons, facts, model
 from tenantctl.app import App
 from tenantctl.check import check
 from tenantctl.cli.common import (
@@ -51,21 +51,26 @@ def facts_command(
     context: ContextOption = None,
     output: OutputOption = Output.TEXT,
 ) -> None:
-    """Write the environment's facts into the fleet, for the chart, admission and Flux."""
+    """Write the environment's facts into the fleet: for the chart, admission, and add-ons."""
 
     async def work(app: App, printer: Printer) -> None:
         environment = app.control.environment
         try:
-            told = facts.parse(str(file), file.read_text("utf-8"))
+            text = file.read_text("utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise InvalidError(f"{file} cannot be read: {error}") from None
+        told, cluster = facts.parse(str(file), text), addons.parse(str(file), text)
         if told["environment"] != environment:
             raise InvalidError(
                 f"{file} is of {told['environment']}, and this context of {environment}"
             )
         path = facts.facts_path(environment)
+        filled_in = {} if cluster is None else addons.render(environment, cluster)
         change = await app.fleet.change(
-            lambda snapshot: {path: facts.render(told, snapshot.read(path))},
+            lambda snapshot: {
+                path: facts.render(told, snapshot.read(path), facts.parse_context(text)),
+                **filled_in,
+            },
             message(f"Facts of {environment}", verb="facts", request_id=request_id),
             dry_run=dry_run,
         )

@@ -35,6 +35,9 @@ mock_resource "aws_eks_cluster" {
 mock_resource "aws_sqs_queue" {
   defaults = { arn = "arn:aws:sqs:eu-central-1:123456789012:a-queue" }
 }
+mock_resource "aws_sns_topic" {
+  defaults = { arn = "arn:aws:sns:eu-central-1:123456789012:a-topic" }
+}
 mock_resource "aws_s3_bucket" {
   defaults = { arn = "arn:aws:s3:::a-bucket", id = "a-bucket" }
 }

@@ -25,7 +25,7 @@ variables {
   cluster_name = "laptop"
   addons = [
     "argo-events", "argo-workflows", "aws-load-balancer-controller", "external-dns", "external-secrets",
-    "flux", "karpenter", "keda", "monitoring",
+    "flux", "karpenter", "keda", "monitoring", "tofu-controller",
   ]
   admins = ["arn:aws:iam::000000000000:role/operations", "arn:aws:iam::000000000000:user/ada"]
   control_queue_arns = {
@@ -38,9 +38,13 @@ variables {
   bus_arn                = "arn:aws:events:eu-west-1:000000000000:event-bus/local-tenantry"
   exports_bucket_arn     = "arn:aws:s3:::local-tenantry-exports-000000000000"
   interruption_queue_arn = "arn:aws:sqs:eu-west-1:000000000000:local-karpenter"
-  vpc_id                 = "vpc-0123456789abcdef0"
-  zone_id                = "Z0123456789ABCDEFGHIJ"
-  registry               = { account = "111111111111", region = "eu-central-1", prefix = "tenantry" }
+  state_copies = {
+    bucket_arn = "arn:aws:s3:::local-tenantry-tfstate-000000000000"
+    key_arn    = "arn:aws:kms:eu-west-1:000000000000:key/11111111-2222-3333-4444-555555555555"
+  }
+  vpc_id   = "vpc-0123456789abcdef0"
+  zone_id  = "Z0123456789ABCDEFGHIJ"
+  registry = { account = "111111111111", region = "eu-central-1", prefix = "tenantry" }
 }
 
 run "platform" {
@@ -51,7 +55,7 @@ run "platform" {
       "argo-workflows-onboard", "argo-workflows-reconcile", "argo-workflows-redrive",
       "argo-workflows-reject", "argo-workflows-resume", "argo-workflows-suspend", "cluster-admin",
       "external-dns", "external-secrets", "flux", "karpenter", "karpenter-node", "keda",
-      "load-balancer-controller",
+      "load-balancer-controller", "tfstate-backup",
     ])
     error_message = "Each add-on that is on has its roles, and ARNs are told by their names."
   }
@@ -83,6 +87,7 @@ run "nothing_on" {
     bus_arn                = null
     exports_bucket_arn     = null
     interruption_queue_arn = null
+    state_copies           = null
     vpc_id                 = null
     zone_id                = null
     registry               = { account = null, region = null, prefix = "tenantry" }
@@ -130,11 +135,12 @@ run "by_default" {
 
 run "on_without_what_it_needs" {
   command         = plan
-  expect_failures = [var.control_queue_arns, var.exports_bucket_arn, var.interruption_queue_arn, var.vpc_id]
+  expect_failures = [var.control_queue_arns, var.exports_bucket_arn, var.interruption_queue_arn, var.state_copies, var.vpc_id]
   variables {
     control_queue_arns     = {}
     exports_bucket_arn     = null
     interruption_queue_arn = null
+    state_copies           = null
     vpc_id                 = null
   }
 }
