@@ -6,6 +6,7 @@ locals {
   publishers = {
     cloudwatch = "arn:${local.partition}:cloudwatch:${var.region}:${local.account}:alarm:${var.environment}-*"
     budgets    = "arn:${local.partition}:budgets::${local.account}:budget/${local.budget}"
+    events     = "arn:${local.partition}:events:${var.region}:${local.account}:rule/${local.alarms_rule}"
   }
   published_for = {
     for service, source in local.publishers : service => {
@@ -13,7 +14,8 @@ locals {
       ArnLike      = { "aws:SourceArn" = source }
     }
   }
-  budget = "${var.environment}-monthly"
+  budget      = "${var.environment}-monthly"
+  alarms_rule = "${var.environment}-tenantry-alarms"
 }
 
 # Services of AWS publish to an encrypted topic by a key whose policy names them: SNS's own does not.
@@ -96,6 +98,34 @@ resource "aws_cloudwatch_metric_alarm" "control_dead_letters" {
   treat_missing_data  = "ignore"
   alarm_actions       = [aws_sns_topic.alerts.arn]
   ok_actions          = [aws_sns_topic.alerts.arn]
+
+  depends_on = [aws_sns_topic_policy.alerts]
+}
+
+# Alarms of tenants' and pools' queues have no action of their own: they are made in the cluster, by
+# a role that knows no topic. Those above have theirs.
+resource "aws_cloudwatch_event_rule" "alarms" {
+  name        = local.alarms_rule
+  description = "Alarms of instances, when they begin and end."
+
+  event_pattern = jsonencode({
+    source      = ["aws.cloudwatch"]
+    detail-type = ["CloudWatch Alarm State Change"]
+    resources   = [{ prefix = "arn:${local.partition}:cloudwatch:${var.region}:${local.account}:alarm:${var.environment}-" }]
+    detail = {
+      alarmName = [{ anything-but = values(aws_cloudwatch_metric_alarm.control_dead_letters)[*].alarm_name }]
+      "$or" = [
+        { state = { value = ["ALARM"] } },
+        # Not each new alarm's first look.
+        { state = { value = ["OK"] }, previousState = { value = ["ALARM"] } },
+      ]
+    }
+  })
+}
+
+resource "aws_cloudwatch_event_target" "alarms" {
+  rule = aws_cloudwatch_event_rule.alarms.name
+  arn  = aws_sns_topic.alerts.arn
 
   depends_on = [aws_sns_topic_policy.alerts]
 }

@@ -81,9 +81,17 @@ run "made" {
       for document in [aws_kms_key.alerts.policy, aws_sns_topic_policy.alerts.policy] : alltrue([
         for statement in jsondecode(document).Statement :
         statement.Condition.StringEquals == { "aws:SourceAccount" = "123456789012" } if can(statement.Principal.Service)
-      ]) && toset([for statement in jsondecode(document).Statement : statement.Principal.Service if can(statement.Principal.Service)]) == toset(["budgets.amazonaws.com", "cloudwatch.amazonaws.com"])
+      ]) && toset([for statement in jsondecode(document).Statement : statement.Principal.Service if can(statement.Principal.Service)]) == toset(["budgets.amazonaws.com", "cloudwatch.amazonaws.com", "events.amazonaws.com"])
     ]) && aws_sns_topic.alerts.kms_master_key_id == aws_kms_key.alerts.arn
-    error_message = "Both services publish to the encrypted topic, for this account alone."
+    error_message = "Only these services publish to the encrypted topic, for this account alone."
+  }
+  assert {
+    condition = (
+      jsondecode(aws_cloudwatch_event_rule.alarms.event_pattern).resources[0].prefix == "arn:aws:cloudwatch:eu-central-1:123456789012:alarm:dev-"
+      && jsondecode(aws_cloudwatch_event_rule.alarms.event_pattern).detail.alarmName[0].anything-but == values(aws_cloudwatch_metric_alarm.control_dead_letters)[*].alarm_name
+      && aws_cloudwatch_event_target.alarms.arn == aws_sns_topic.alerts.arn
+    )
+    error_message = "Alarms of this environment's instances are told, and those that have an action of their own are not told twice."
   }
   assert {
     condition = (
