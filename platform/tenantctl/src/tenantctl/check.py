@@ -1,4 +1,4 @@
-"""What holds of an environment's tenants and pools as a whole, over one snapshot of the fleet.
+"""What holds of an environment's tenants, pools and add-ons, over one snapshot of the fleet.
 
 All of it is looked at, and every finding told: a file that cannot be read hides no other one's.
 """
@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final
 
+from tenantctl.addons_check import wrong_addons
 from tenantctl.errors import InvalidError
 from tenantctl.files import MAX_LINES, parse, path_of, tenants_folder
 from tenantctl.model import Home, Instance
@@ -63,8 +64,8 @@ class Finding:
 
 
 def check(snapshot: Snapshot, environment: str, bounds: Bounds) -> tuple[Finding, ...]:
-    """All that is wrong with an environment's tenants and pools, by path."""
-    findings: list[Finding] = []
+    """All that is wrong with an environment's tenants, pools and add-ons, by path."""
+    findings = [Finding(path, text) for path, text in wrong_addons(snapshot, environment)]
     instances: dict[str, Instance] = {}
     for path in snapshot.paths(tenants_folder(environment)):
         if path in snapshot.irregular:
