@@ -11,6 +11,7 @@ import yaml
 
 from chart.render import ROOT
 from tenantctl.addons_check import wrong_addons
+from tenantctl.check import Bounds, new_findings
 from tenantctl.snapshot import Snapshot
 
 FLEET: Final = ROOT / "platform" / "fleet"
@@ -111,3 +112,13 @@ def test_an_entry_point_that_is_none_is_named(text: bytes) -> None:
     [(path, says)] = wrong({**FILES, entries: text})
 
     assert (entries, True) == (path, "metadata.name" in says)
+
+
+def test_nothing_is_pushed_that_breaks_an_add_on() -> None:
+    """What was broken before, and in another file, holds nobody up."""
+    broken = changed(FACTS, lambda said: said["data"].pop("cluster_name"))
+    before, after = (Snapshot("c0ffee", MappingProxyType(files)) for files in (FILES, broken))
+    other = Snapshot("c0ffee", MappingProxyType({**broken, "README.md": b"Other."}))
+
+    assert {FACTS} == {each.path for each in new_findings(before, after, "dev", Bounds())}
+    assert () == new_findings(after, other, "dev", Bounds())
