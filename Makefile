@@ -65,15 +65,15 @@ scale: dev ## Write the tables of docs/scale.md from its models | Python 3.11+ |
 
 environment: dev ## Make it, or go on: ENV=dev, YES=1; DRY_RUN=1 shows it and its cost offline | Terraform 1.11+; AWS | 40 min
 	$(if $(ENV),,$(error name an environment: make environment ENV=dev))
-	@exec $(python) -m tenantry_cloud $(if $(DRY_RUN),cost $(ENV),make $(ENV) $(if $(YES),--yes))
+	@exec $(python) -m tenantry_cloud $(if $(filter-out 0,$(DRY_RUN)),cost "$$ENV",make "$$ENV" $(if $(filter 1,$(YES)),--yes))
 
 destroy: dev ## Destroy an environment without tenants' data: ENV=dev, CONFIRM=dev | Terraform 1.11+; AWS | 30 min
 	$(if $(ENV),,$(error name an environment: make destroy ENV=dev))
-	@exec $(python) -m tenantry_cloud destroy $(ENV) $(if $(CONFIRM),--confirm $(CONFIRM))
+	@exec $(python) -m tenantry_cloud destroy "$$ENV" $(if $(CONFIRM),--confirm "$$CONFIRM")
 
 workstation: dev ## Print how the state's bucket and the workstation are deployed: ENV=dev | Python 3.11+ | 1 s
 	$(if $(ENV),,$(error name an environment: make workstation ENV=dev))
-	@exec $(python) -m tenantry_cloud workstation $(ENV)
+	@exec $(python) -m tenantry_cloud workstation "$$ENV"
 
 lock: ## Resolve anew and write requirements/*.txt | uv | 10 s
 	@scripts/lock.sh

@@ -14,4 +14,5 @@ tofu=$(.venv/bin/python scripts/tool.py --built opentofu)
 if [ -n "$tofu" ]; then
   export TENANTRY_TOFU="$tofu/tofu"
 fi
-exec .venv/bin/python -m pytest -m terraform tests/platform "$@"
+# Two at a time: much of an apply is waiting.
+exec .venv/bin/python -m pytest -m terraform --numprocesses 2 --dist loadfile tests/platform "$@"

@@ -44,6 +44,7 @@ SETTINGS: Final[dict[str, type[BaseSettings]]] = {
 }
 #: Variables of AWS's and OpenTelemetry's SDKs that a pod may be told.
 OTHERS: Final = {
+    "AWS_ACCOUNT_ID_ENDPOINT_MODE",
     "AWS_REGION",
     "AWS_DEFAULT_REGION",
     "AWS_ENDPOINT_URL",

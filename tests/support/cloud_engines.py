@@ -77,7 +77,13 @@ class CloudEngines:
         """A VPC that somebody else made, by the tag by which it is found."""
         ec2 = self.client("ec2")
         vpc: str = ec2.create_vpc(CidrBlock=cidr)["Vpc"]["VpcId"]
-        ec2.create_tags(Resources=[vpc], Tags=[{"Key": "tenantry:vpc", "Value": tag}])
+        [table] = ec2.describe_route_tables(Filters=[{"Name": "vpc-id", "Values": [vpc]}])[
+            "RouteTables"
+        ]
+        ec2.create_tags(
+            Resources=[vpc, table["RouteTableId"]],
+            Tags=[{"Key": "tenantry:vpc", "Value": tag}],
+        )
         return vpc
 
     def routes(self, vpc: str) -> set[str]:

@@ -89,6 +89,8 @@ Empty is not set, so what is optional is left out.
 {{- end }}
 - {name: AWS_REGION, value: {{ $facts.region | quote }}}
 - {name: AWS_DEFAULT_REGION, value: {{ $facts.region | quote }}}
+{{- /* DynamoDB by the name that leads to its endpoint in the VPC, and not by the account's own. */}}
+- {name: AWS_ACCOUNT_ID_ENDPOINT_MODE, value: disabled}
 {{- with $facts.local.awsEndpointUrl }}
 - {name: AWS_ENDPOINT_URL, value: {{ . | quote }}}
 {{- end }}

@@ -6,14 +6,19 @@ locals {
   publishers = {
     cloudwatch = "arn:${local.partition}:cloudwatch:${var.region}:${local.account}:alarm:${var.environment}-*"
     budgets    = "arn:${local.partition}:budgets::${local.account}:budget/${local.budget}"
-    events     = "arn:${local.partition}:events:${var.region}:${local.account}:rule/${local.alarms_rule}"
   }
-  published_for = {
-    for service, source in local.publishers : service => {
-      StringEquals = { "aws:SourceAccount" = local.account }
-      ArnLike      = { "aws:SourceArn" = source }
-    }
-  }
+  published_for = merge(
+    {
+      for service, source in local.publishers : service => {
+        Condition = {
+          StringEquals = { "aws:SourceAccount" = local.account }
+          ArnLike      = { "aws:SourceArn" = source }
+        }
+      }
+    },
+    # Towards SNS, EventBridge fulfils no condition: with one, alarms would vanish without a word.
+    { events = {} },
+  )
   budget      = "${var.environment}-monthly"
   alarms_rule = "${var.environment}-tenantry-alarms"
 }
@@ -34,14 +39,13 @@ resource "aws_kms_key" "alerts" {
         Action    = "kms:*"
         Resource  = "*"
       }],
-      [for service, condition in local.published_for : {
+      [for service, condition in local.published_for : merge(condition, {
         Sid       = "${title(service)}Publishes"
         Effect    = "Allow"
         Principal = { Service = "${service}.amazonaws.com" }
         Action    = ["kms:Decrypt", "kms:GenerateDataKey*"]
         Resource  = "*"
-        Condition = condition
-      }],
+      })],
     )
   })
 }
@@ -61,14 +65,13 @@ resource "aws_sns_topic_policy" "alerts" {
 
   policy = jsonencode({
     Version = "2012-10-17"
-    Statement = [for service, condition in local.published_for : {
+    Statement = [for service, condition in local.published_for : merge(condition, {
       Sid       = "${title(service)}Publishes"
       Effect    = "Allow"
       Principal = { Service = "${service}.amazonaws.com" }
       Action    = "sns:Publish"
       Resource  = aws_sns_topic.alerts.arn
-      Condition = condition
-    }]
+    })]
   })
 }
 

@@ -193,6 +193,10 @@ variable "kubernetes" {
     error_message = "kubernetes: nobody stands twice in admins, viewers and operators: EKS has one access entry for each."
   }
   validation {
+    condition     = var.workstation == null || length(var.kubernetes.public_access_cidrs) == 0
+    error_message = "kubernetes.public_access_cidrs: not with a workstation: where the API server is public its peers reach it by its public address, and the workstation's own is another after each start."
+  }
+  validation {
     condition     = var.workstation != null || length(var.kubernetes.public_access_cidrs) > 0 || anytrue([for peer in values(var.network.peers) : peer.reaches_services])
     error_message = "kubernetes: nobody would reach the API server: name a workstation, a peer that reaches_services, or public_access_cidrs."
   }

@@ -190,12 +190,12 @@ variable "git" {
     error_message = "git.url: an https address without a path, such as https://gitea.example.com."
   }
   validation {
-    condition     = alltrue([for name in [var.git.fleet, var.git.source] : can(regex("^[A-Za-z0-9_.-]+/[A-Za-z0-9_.-]+$", name))]) && var.git.fleet != var.git.source
+    condition     = alltrue([for name in [var.git.fleet, var.git.source] : can(regex("^[A-Za-z0-9_][A-Za-z0-9_.-]*/[A-Za-z0-9_][A-Za-z0-9_.-]*$", name))]) && var.git.fleet != var.git.source
     error_message = "git: fleet and source are two repositories, each as owner/name."
   }
   validation {
-    condition     = can(regex("^[A-Za-z0-9][A-Za-z0-9_./-]{0,99}$", var.git.branch))
-    error_message = "git.branch: the name of a branch."
+    condition     = can(regex("^[A-Za-z0-9][A-Za-z0-9_-]*([./][A-Za-z0-9_-]+)*$", var.git.branch)) && length(var.git.branch) <= 100 && !strcontains(var.git.branch, ".lock")
+    error_message = "git.branch: the name of a branch: letters, digits, hyphens and underscores, with single dots or slashes between them, at most 100, and no .lock."
   }
 }
 

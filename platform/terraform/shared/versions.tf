@@ -15,8 +15,8 @@ provider "aws" {
   region              = var.region
   allowed_account_ids = var.account == null ? null : [var.account]
 
-  # Of no environment: what says one is that one's to change.
+  # Of no environment: what says one is that one's to change. What says `shared` is none's.
   default_tags {
-    tags = var.tags
+    tags = merge(var.tags, { "tenantry:shared" = "true" })
   }
 }

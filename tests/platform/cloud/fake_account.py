@@ -8,6 +8,7 @@ or after it took effect: as a person's Ctrl-C, or a machine that went away.
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -48,6 +49,7 @@ class Account:
     exports: list[str] = field(default_factory=list)
     leftovers: dict[str, dict[str, str]] = field(default_factory=dict)
     stuck: set[str] = field(default_factory=set)
+    says_nothing: bool = False
     environment: str = "dev"
 
     changes: list[str] = field(default_factory=list)
@@ -200,7 +202,17 @@ class Account:
     _aws_ec2_delete_network_interface = _delete
 
     def _aws_kms_describe_key(self, words: list[str]) -> Done:
+        if self.says_nothing:
+            return Done(254, "", "ThrottlingException")
         return Done(0, "PendingDeletion\n")
+
+    def _gone(self, words: list[str]) -> Done:
+        if self.says_nothing:
+            return Done(254, "", "UnauthorizedOperation")
+        return Done(254, "", "InvalidInstanceID.NotFound")
+
+    _aws_ec2_describe_instances = _gone
+    _aws_ec2_describe_nat_gateways = _gone
 
     # --- Git, Gitea, tenantctl -------------------------------------------------------------------
 
@@ -262,6 +274,7 @@ class Account:
             items = [one for name, one in self.cluster.items() if self._is(name, kind)]
             return Done(0, json.dumps({"items": items}))
         if verb == "annotate":
+            self._annotate(kind, *words[-1].split("="))
             return self._changed("suspend flux")
         if verb == "patch":
             self.cluster[f"{kind}/{words[4]}"]["spec"]["suspend"] = True
@@ -270,6 +283,11 @@ class Account:
         if f"{kind}/{words[4]}" not in self.stuck:
             self.cluster.pop(f"{kind}/{words[4]}", None)
         return self._changed(f"delete {words[4]}")
+
+    def _annotate(self, kind: str, key: str, value: str) -> None:
+        for name, one in self.cluster.items():
+            if self._is(name, kind):
+                one["metadata"].setdefault("annotations", {})[key] = value
 
     @staticmethod
     def _is(name: str, kind: str) -> bool:
@@ -283,7 +301,11 @@ class Account:
                 self.changes.append("secret")
             if item["kind"] == "FluxInstance":
                 assert self.operator, "nothing knows a FluxInstance yet"
-                self.cluster["fluxinstances.fluxcd.controlplane.io/flux"] = item
+                # As the API server has it: with defaults of the definition filled in.
+                stored = copy.deepcopy(item)
+                stored["spec"]["cluster"] |= {"domain": "cluster.local"}
+                stored["spec"]["sync"] |= {"interval": "1m"}
+                self.cluster["fluxinstances.fluxcd.controlplane.io/flux"] = stored
                 self.cluster["kustomizations.kustomize.toolkit.fluxcd.io/tenants"] = thing(
                     "tenants"
                 )

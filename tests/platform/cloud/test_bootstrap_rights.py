@@ -82,7 +82,11 @@ ALLOWED: Final[list[tuple[str, str, dict[str, str]]]] = [
     ("ec2:CreateTags", GROUP, {"aws:ResourceTag/aws:eks:cluster-name": "dev"}),
     ("ec2:AuthorizeSecurityGroupIngress", GROUP, {"aws:ResourceTag/aws:eks:cluster-name": "dev"}),
     ("ec2:RevokeSecurityGroupEgress", GROUP, {}),
-    ("route53:CreateHostedZone", "arn:aws:route53:::hostedzone/Z1", {}),
+    ("route53:CreateHostedZone", "*", {}),
+    ("route53:ChangeResourceRecordSets", "arn:aws:route53:::hostedzone/Z1", {}),
+    ("cloudwatch:DescribeAlarms", f"arn:aws:cloudwatch:{HERE}:alarm:*", {}),
+    ("kms:TagResource", "*", {"aws:RequestTag/tenantry:environment": "dev"}),
+    ("kms:TagResource", f"arn:aws:kms:{HERE}:key/1", OURS),
     ("eks:DescribeAddonVersions", "*", {}),
     ("kms:DescribeKey", f"arn:aws:kms:{HERE}:key/1", OURS),
     ("kms:CreateAlias", f"arn:aws:kms:{HERE}:alias/dev-tenantry-cluster", {}),
@@ -175,6 +179,14 @@ DENIED: Final[list[tuple[str, str, dict[str, str]]]] = [
     ),
     ("route53:ChangeTagsForResource", "arn:aws:route53:::healthcheck/1", {}),
     ("kms:ScheduleKeyDeletion", f"arn:aws:kms:{HERE}:key/1", THEIRS),
+    ("kms:TagResource", "*", {"aws:RequestTag/tenantry:environment": "production"}),
+    (
+        "kms:TagResource",
+        f"arn:aws:kms:{HERE}:key/1",
+        {**THEIRS, "aws:RequestTag/tenantry:environment": "dev"},
+    ),
+    ("kms:TagResource", f"arn:aws:kms:us-east-1:{ACCOUNT}:key/1", OURS),
+    ("cloudwatch:DescribeAlarms", f"arn:aws:cloudwatch:us-east-1:{ACCOUNT}:alarm:*", {}),
     ("kms:ScheduleKeyDeletion", f"arn:aws:kms:us-east-1:{ACCOUNT}:key/1", OURS),
     ("kms:DeleteAlias", f"arn:aws:kms:{HERE}:alias/production-tenantry-cluster", {}),
     ("s3:DeleteBucket", STATE, {}),
@@ -230,6 +242,11 @@ def test_workstation_may_not(action: str, resource: str, context: dict[str, str]
         ("s3:GetObject", f"{STATE}/environments/dev.tfstate"),
         ("organizations:LeaveOrganization", "*"),
         ("ssm:SendCommand", f"arn:aws:ec2:{HERE}:instance/i-1"),
+        ("eks:CreateAccessEntry", f"arn:aws:eks:{HERE}:cluster/production"),
+        ("eks:UpdateAddon", f"arn:aws:eks:{HERE}:addon/production/vpc-cni/1"),
+        ("ecr:BatchDeleteImage", f"arn:aws:ecr:{HERE}:repository/tenantry/producer"),
+        ("ecr:PutImage", f"arn:aws:ecr:{HERE}:repository/tenantry/producer"),
+        ("kms:DisableKey", f"arn:aws:kms:{HERE}:key/1"),
     ],
 )
 def test_no_role_that_it_makes_leads_further(action: str, resource: str) -> None:
@@ -238,6 +255,31 @@ def test_no_role_that_it_makes_leads_further(action: str, resource: str) -> None
     request = Request(ITSELF, action, resource)
 
     assert not decide(request, identity=[everything], boundary=_policy("Boundary")).allowed
+
+
+@pytest.mark.parametrize(
+    "tags", [{"aws:ResourceTag/tenantry:shared": "true"}, THEIRS], ids=["shared", "another's"]
+)
+@pytest.mark.parametrize(
+    ("action", "resource"),
+    [
+        ("ec2:AttachVolume", f"arn:aws:ec2:{HERE}:volume/vol-1"),
+        ("ec2:TerminateInstances", f"arn:aws:ec2:{HERE}:instance/i-1"),
+        ("kms:Decrypt", f"arn:aws:kms:{HERE}:key/1"),
+    ],
+)
+def test_no_role_that_it_makes_reaches_others_machines_and_keys(
+    action: str, resource: str, tags: dict[str, str]
+) -> None:
+    """Of another environment, or of what the account's environments share."""
+    everything = parse({"Statement": {"Effect": "Allow", "Action": "*", "Resource": "*"}})
+    boundary = _policy("Boundary")
+
+    theirs = Request(ITSELF, action, resource, tags)
+    ours = Request(ITSELF, action, resource, OURS)
+
+    assert not decide(theirs, identity=[everything], boundary=boundary).allowed
+    assert decide(ours, identity=[everything], boundary=boundary).allowed
 
 
 @pytest.mark.parametrize("action", ["iam:CreateRole", "iam:PutRolePolicy", "iam:AttachRolePolicy"])

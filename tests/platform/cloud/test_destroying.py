@@ -11,6 +11,7 @@ import pytest
 from cloud.environments import ROOT
 from cloud.fake_account import ACCOUNT, STATE, Account, KilledError, thing
 from tenantry_cloud.destroying import Destroying
+from tenantry_cloud.making import Making
 from tenantry_cloud.model import Environment
 from tenantry_cloud.reading import read_environment
 from tenantry_cloud.steps import CommandError, LeftoversError, RefusedError
@@ -146,6 +147,50 @@ def test_deletion_protection_is_taken_off_before(tmp_path: Path) -> None:
     _destroy(account, tmp_path, PROTECTED)
 
     assert account.changes == [*ORDER[:-1], "unprotect", "terraform destroy"]
+
+
+@pytest.mark.parametrize(
+    "there",
+    [
+        ["aws_dynamodb_table.registry", "aws_s3_bucket.state_copies"],
+        ["aws_s3_bucket.state_copies"],
+    ],
+    ids=len,
+)
+def test_protection_is_taken_from_what_is_there(tmp_path: Path, there: list[str]) -> None:
+    """A bucket with copies in it is as protected as a table; what is gone is not made again."""
+    account = _account(protected=True, state=[*there, "module.network.aws_vpc.this"])
+
+    _destroy(account, tmp_path, PROTECTED)
+
+    [applied] = [words for words in account.words if "apply" in words]
+    targets = [word.removeprefix("-target=") for word in applied if word.startswith("-target=")]
+    assert there == targets
+    assert account.changes[-1] == "terraform destroy"
+
+
+def test_what_aws_says_nothing_of_is_not_called_gone(tmp_path: Path) -> None:
+    """A call that is denied or throttled is no answer; one that finds nothing is."""
+    machine = f"arn:aws:ec2:{HERE}:instance/i-1"
+    gateway = f"arn:aws:ec2:{HERE}:natgateway/nat-1"
+    key = f"arn:aws:kms:{HERE}:key/1"
+    tagged: dict[str, dict[str, str]] = {machine: {}, gateway: {}, key: {}}
+
+    _destroy(_account(leftovers=tagged), tmp_path)
+    with pytest.raises(LeftoversError) as left:
+        _destroy(_account(leftovers=tagged, says_nothing=True), tmp_path)
+
+    assert [machine, gateway, key] == str(left.value).splitlines()[1:]
+
+
+def test_making_goes_on_in_no_environment_that_is_being_destroyed(tmp_path: Path) -> None:
+    """Flux is suspended there, and would be called Ready."""
+    account = _account()
+    account.sleep(0)
+    Destroying(account, DEV, tmp_path / "home")._suspend()
+
+    with pytest.raises(RefusedError, match="somebody began to destroy this environment"):
+        Making(account, DEV, lambda: tmp_path / "credentials", tmp_path / "home")._has_flux()
 
 
 def test_a_destroy_that_was_interrupted_makes_no_table_anew(tmp_path: Path) -> None:

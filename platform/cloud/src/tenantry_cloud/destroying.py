@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from tenantry_cloud import sweeping
+from tenantry_cloud.flux import RECONCILE
 from tenantry_cloud.model import Environment
 from tenantry_cloud.root import Root, grouped
 from tenantry_cloud.steps import (
@@ -28,8 +29,9 @@ from tenantry_cloud.steps import (
 )
 
 _GONE_SECONDS: Final = 900
-#: What is protected. It is destroyed first: where it is gone, a destroy was under way.
-TABLE: Final = "aws_dynamodb_table.registry"
+#: What is protected: from deletion, and while something is in it. What of it is gone, a destroy
+#: that was interrupted has taken: it is not made again.
+PROTECTED: Final = ("aws_dynamodb_table.registry", "aws_s3_bucket.state_copies")
 _TENANTS_SHOWN: Final = 5
 #: What controllers make in AWS because of them; deleted while the controllers run.
 _CLUSTER_OBJECTS: Final = (
@@ -99,8 +101,8 @@ class Destroying:
             Step("load balancers, nodes and volumes", self._has_no_cluster, self._empty),
             Step(
                 "deletion protection is taken off",
-                lambda: not self.said.protected or TABLE not in root.resources(),
-                root.unprotect,
+                lambda: not (self.said.protected and _protected(root)),
+                lambda: root.unprotect(_protected(root)),
             ),
             Step("Terraform", lambda: not root.resources(), root.destroy),
             Step("what still has the tag", lambda: False, self._sweep),
@@ -217,7 +219,7 @@ class Destroying:
             if kind.startswith("fluxinstances"):
                 self._kubectl(
                     *("annotate", kind, "--all", "--all-namespaces", "--overwrite"),
-                    "fluxcd.controlplane.io/reconcile=disabled",
+                    f"{RECONCILE}=disabled",
                 )
                 continue
             found = json.loads(self._kubectl("get", kind, "--all-namespaces", "--output=json"))
@@ -252,3 +254,7 @@ class Destroying:
     def _sweep(self) -> None:
         for line in sweeping.sweep(self.world.commands, self.said):
             self.world.say(f"  {line}")
+
+
+def _protected(root: Root) -> list[str]:
+    return sorted({*PROTECTED} & {*root.resources()})

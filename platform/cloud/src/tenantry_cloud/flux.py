@@ -23,6 +23,8 @@ _CONTROLLERS: Final = (
     "image-reflector-controller",
     "image-automation-controller",
 )
+#: An annotation: `disabled`, the operator leaves an instance alone.
+RECONCILE: Final = "fluxcd.controlplane.io/reconcile"
 #: The managed nodes' taint.
 TOLERATION: Final = {"key": "CriticalAddonsOnly", "operator": "Exists"}
 

@@ -160,10 +160,15 @@ class Making:
         if done.status:
             return False
         found = json.loads(done.out)
-        wanted = flux.instance(self.said)["spec"]
-        return _is_ready(found) and all(
-            found["spec"].get(key) == value for key, value in wanted.items()
-        )
+        if found["metadata"].get("annotations", {}).get(flux.RECONCILE) == "disabled":
+            raise RefusedError(
+                "Flux is suspended here: somebody began to destroy this environment. Go on with "
+                "`make destroy`; or take the annotation "
+                f"{flux.RECONCILE} from fluxinstance/flux, resume what is suspended "
+                "(`flux resume kustomization --all`, `flux resume helmrelease --all` in each "
+                "namespace), and run this again."
+            )
+        return _is_ready(found) and _holds(found["spec"], flux.instance(self.said)["spec"])
 
     def _flux(self) -> None:
         output(
@@ -206,6 +211,13 @@ class Making:
 def _never() -> bool:
     """Of steps that are asked for each time: what they run asks itself what is there."""
     return False
+
+
+def _holds(found: Any, wanted: Any) -> bool:
+    """Whether what is there says all that is wanted; the API server fills in more."""
+    if isinstance(wanted, dict) and isinstance(found, dict):
+        return all(key in found and _holds(found[key], value) for key, value in wanted.items())
+    return bool(found == wanted)
 
 
 def _is_ready(found: dict[str, Any]) -> bool:

@@ -72,14 +72,19 @@ def _registry_host(tool: Path, scratch: Path) -> str:
     (asked / "main.tf.json").write_text(
         '{"terraform": {"required_providers": {"aws": {"source": "hashicorp/aws"}}}}', "utf-8"
     )
-    said = subprocess.run(
-        [tool, "providers"],
-        cwd=asked,
-        env={**os.environ, "TF_CLI_CONFIG_FILE": os.devnull},
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout
+    try:
+        said = subprocess.run(
+            [tool, "providers"],
+            cwd=asked,
+            env={**os.environ, "TF_CLI_CONFIG_FILE": os.devnull},
+            capture_output=True,
+            encoding="utf-8",
+            check=True,
+        ).stdout
+    except FileNotFoundError:
+        raise TerraformFailedError(f"{tool} is not on the PATH: 1.11 or later is needed") from None
+    except subprocess.CalledProcessError as failed:
+        raise TerraformFailedError(f"{tool} providers failed:\n{failed.stderr[-500:]}") from None
     found = re.search(r"provider\[([^/\]]+)/hashicorp/aws\]", said)
     if found is None:
         raise TerraformFailedError(f"terraform providers said nothing of aws:\n{said[-500:]}")

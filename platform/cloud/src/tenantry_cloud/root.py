@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -93,11 +93,12 @@ class Root:
         """Apply the plan that was kept."""
         self._shown("apply", "-input=false", self._lock, self._plan)
 
-    def unprotect(self) -> None:
-        """Take deletion protection from the registry, so that it can be destroyed."""
+    def unprotect(self, addresses: Iterable[str]) -> None:
+        """Take protection from what is there of these, so that it can be destroyed."""
         self._shown(
-            *("apply", "-input=false", "-auto-approve", self._lock),
-            *("-var=protected=false", "-target=aws_dynamodb_table.registry", self._file),
+            *("apply", "-input=false", "-auto-approve", self._lock, "-var=protected=false"),
+            *(f"-target={address}" for address in addresses),
+            self._file,
         )
 
     def destroy(self) -> None:

@@ -215,6 +215,12 @@ def _kubernetes(said: Environment, tables: Tables) -> Iterator[str]:
             "kubernetes: nobody stands twice in admins, viewers and operators: EKS has one access "
             "entry for each."
         )
+    if said.workstation is not None and kubernetes.public_access_cidrs:
+        yield (
+            "kubernetes.public_access_cidrs: not with a workstation: where the API server is "
+            "public its peers reach it by its public address, and the workstation's own is "
+            "another after each start."
+        )
     if (
         said.workstation is None
         and not kubernetes.public_access_cidrs

@@ -23,6 +23,8 @@ _ALGORITHMS: Final = (
     *(f"{family}{bits}" for family in ("RS", "PS", "ES") for bits in (256, 384, 512)),
     "EdDSA",
 )
+#: Characters of a branch's name.
+_BRANCH: Final = 100
 _HTTPS: Final = r"https://[A-Za-z0-9.-]+(:[0-9]+)?"
 _IMAGES: Final = ("bottlerocket", "al2023")
 
@@ -139,13 +141,17 @@ def repositories(said: Environment) -> Iterator[str]:
     git, registry = said.git, said.registry
     if not fits(_HTTPS, git.url):
         yield "git.url: an https address without a path, such as https://gitea.example.com."
-    name = r"[A-Za-z0-9_.-]+"
+    name = r"[A-Za-z0-9_][A-Za-z0-9_.-]*"
     if git.fleet == git.source or not all(
         fits(f"{name}/{name}", one) for one in (git.fleet, git.source)
     ):
         yield "git: fleet and source are two repositories, each as owner/name."
-    if not fits(r"[A-Za-z0-9][A-Za-z0-9_./-]{0,99}", git.branch):
-        yield "git.branch: the name of a branch."
+    words = r"[A-Za-z0-9][A-Za-z0-9_-]*([./][A-Za-z0-9_-]+)*"
+    if len(git.branch) > _BRANCH or not fits(words, git.branch) or ".lock" in git.branch:
+        yield (
+            "git.branch: the name of a branch: letters, digits, hyphens and underscores, with "
+            "single dots or slashes between them, at most 100, and no .lock."
+        )
     if registry.account is not None and not fits(r"[0-9]{12}", registry.account):
         yield "registry.account: twelve digits in quotes, or null."
     if registry.region is not None and not fits(REGION, registry.region):

@@ -235,7 +235,10 @@ class Terminal:
         print(line, flush=True)
 
     def ask(self, question: str) -> str:
-        return input(f"{question} ") if self._asks else ""
+        try:
+            return input(f"{question} ") if self._asks else ""
+        except EOFError:
+            return ""
 
     def sleep(self, seconds: float) -> None:
         time.sleep(seconds)

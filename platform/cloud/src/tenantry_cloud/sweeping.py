@@ -75,11 +75,11 @@ def _is_going(commands: Commands, said: Environment, arn: str) -> bool:
     if ":kms:" in arn:
         key = ("aws", "kms", "describe-key", "--key-id", arn, "--region", said.region)
         done = commands.run((*key, "--query", "KeyMetadata.KeyState", "--output", "text"))
-        return done.status != 0 or done.out.strip() == "PendingDeletion"
+        return "NotFound" in done.err or done.out.strip() == "PendingDeletion"
     if re.search(r":ec2:.*:(instance|natgateway|vpc-endpoint)/", arn):
         # Their tags stay for an hour after they are gone.
         kind = arn.rsplit(":", 1)[1].partition("/")[0]
-        return _state(commands, said, kind, _id(arn)) in {"terminated", "deleted", "deleting", ""}
+        return _state(commands, said, kind, _id(arn)) in {"terminated", "deleted", "deleting"}
     return False
 
 
@@ -100,7 +100,8 @@ def _state(commands: Commands, said: Environment, kind: str, name: str) -> str:
             *("--query", query, "--output", "text"),
         )
     )
-    return "" if "NotFound" in done.err else done.out.strip()
+    # An answer that is none is no answer: it is reported, and a person looks.
+    return "deleted" if "NotFound" in done.err else done.out.strip()
 
 
 def _id(arn: str) -> str:

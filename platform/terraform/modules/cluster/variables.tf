@@ -33,8 +33,8 @@ variable "addons" {
   nullable    = false
 
   validation {
-    condition     = length(setsubtract(keys(local.addon_values), keys(var.addons))) == 0
-    error_message = "addons: missing: ${join(", ", sort(setsubtract(keys(local.addon_values), keys(var.addons))))}."
+    condition     = length(setsubtract(local.addon_names, keys(var.addons))) == 0
+    error_message = "addons: missing: ${join(", ", sort(setsubtract(local.addon_names, keys(var.addons))))}."
   }
 }
 

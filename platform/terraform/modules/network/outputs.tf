@@ -41,3 +41,8 @@ output "service_client_cidrs" {
   description = "Ranges of the peers that reach services."
   value       = [for peer in values(local.services_peers) : peer.cidr]
 }
+
+output "peers" {
+  description = "Peers by name: their VPC, and the route tables that lead here."
+  value       = { for name in keys(var.peers) : name => { vpc_id = data.aws_vpc.peer[name].id, route_table_ids = data.aws_route_tables.peer[name].ids } }
+}

@@ -18,6 +18,20 @@ data "aws_route_tables" "peer" {
   for_each = var.peers
 
   vpc_id = data.aws_vpc.peer[each.key].id
+
+  # Ours say so, and what an environment may change says so: not a VPC's main table, which nobody
+  # made and AWS leaves without tags.
+  filter {
+    name   = "tag-key"
+    values = ["tenantry:vpc"]
+  }
+
+  lifecycle {
+    postcondition {
+      condition     = length(self.ids) > 0
+      error_message = "network.peers.${each.key}: no route table there has the tag tenantry:vpc: tag those whose subnets are to reach this environment."
+    }
+  }
 }
 
 locals {

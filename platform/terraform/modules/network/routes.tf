@@ -13,17 +13,17 @@ resource "aws_route_table" "private" {
   for_each = local.subnets.private
 
   vpc_id = aws_vpc.this.id
-  tags   = { Name = "${var.name}-private-${each.key}" }
+  tags   = { Name = "${var.name}-private-${each.key}", "tenantry:vpc" = var.name }
 }
 
 resource "aws_route_table" "public" {
   vpc_id = aws_vpc.this.id
-  tags   = { Name = "${var.name}-public" }
+  tags   = { Name = "${var.name}-public", "tenantry:vpc" = var.name }
 }
 
 resource "aws_route_table" "endpoint" {
   vpc_id = aws_vpc.this.id
-  tags   = { Name = "${var.name}-endpoint" }
+  tags   = { Name = "${var.name}-endpoint", "tenantry:vpc" = var.name }
 }
 
 resource "aws_route_table_association" "private" {
