@@ -26,7 +26,7 @@ test: dev engine lint ## Tests with coverage; ARGS='-k name' for some of them | 
 test-faults: dev engine ## Many kills, interruptions, faults, moves under traffic | Python 3.11+ | 13 min
 	@scripts/test-faults.sh $(ARGS)
 
-test-terraform: dev engine ## Roles and module applied on a local engine, by their own policies | Terraform 1.11+; Go | 7 min
+test-terraform: dev engine ## Roles, module, environments applied on local engines, by their own policies | Terraform 1.11+; Go | 6 min
 	@scripts/test-terraform.sh $(ARGS)
 
 test-cluster: dev engine ## Chart, admission, fleet, events on a real API server | Go 1.26+ | 5 min, first 15
