@@ -20,7 +20,7 @@ format: dev ## Format, and fix what ruff can fix | Python 3.11+ | 1 s
 	@.venv/bin/ruff check --quiet --fix-only .
 	@.venv/bin/ruff format .
 
-test: dev engine lint ## Tests with coverage; ARGS='-k name' for some of them | Python 3.11+; Terraform | 15 min
+test: dev engine lint ## Tests with coverage; ARGS='-k name' for some of them | Python 3.11+; Terraform | 11 min
 	@scripts/test.sh $(ARGS)
 
 test-faults: dev engine ## Many kills, interruptions, faults, moves under traffic | Python 3.11+ | 13 min
