@@ -5,7 +5,7 @@
 PYTHON ?= python3
 python := .venv/bin/python
 .DEFAULT_GOAL := help
-.PHONY: help check format test test-faults test-terraform test-cluster test-engines tools demo up token loadtest bench \
+.PHONY: help check check-fleet format test test-faults test-terraform test-cluster test-engines tools demo up token loadtest bench \
   bench-full scale matrix environment destroy workstation lock goldens clean dev engine lint
 
 help: ## This list | - | -
@@ -16,6 +16,9 @@ help: ## This list | - | -
 check: dev ## Format, lint, types, imports, YAML, requirements, hygiene | Python 3.11+ | 10 s
 	@scripts/check.sh
 
+check-fleet: dev ## Whether a fleet may be merged; FLEET=clone, else platform/fleet | Python 3.11+; kubectl | 15 s
+	@scripts/check-fleet.sh "$${FLEET:-platform/fleet}"
+
 format: dev ## Format, and fix what ruff can fix | Python 3.11+ | 1 s
 	@.venv/bin/ruff check --quiet --fix-only .
 	@.venv/bin/ruff format .
@@ -23,13 +26,13 @@ format: dev ## Format, and fix what ruff can fix | Python 3.11+ | 1 s
 test: dev engine lint ## Tests with coverage; ARGS='-k name' for some of them | Python 3.11+; Terraform | 11 min
 	@scripts/test.sh $(ARGS)
 
-test-faults: dev engine ## Many kills, interruptions, faults, moves under traffic | Python 3.11+ | 13 min
+test-faults: dev engine ## Many kills, interruptions, faults, moves under traffic | Python 3.11+ | 7 min
 	@scripts/test-faults.sh $(ARGS)
 
-test-terraform: dev engine ## Roles, module, environments applied on local engines, by their own policies | Terraform 1.11+; Go | 6 min
+test-terraform: dev engine ## Roles, module, environments applied on local engines, by their own policies | Terraform 1.11+; Go | 7 min
 	@scripts/test-terraform.sh $(ARGS)
 
-test-cluster: dev engine ## Chart, admission, fleet, events on a real API server | Go 1.26+ | 5 min, first 15
+test-cluster: dev engine ## Chart, admission, fleet, events, alerts on a real API server | Go 1.26+ | 8 min, first 30
 	@scripts/test-cluster.sh $(ARGS)
 
 test-engines: dev ## Contract suites on DynamoDB Local and ElasticMQ | Java 17+, Maven | 1 min
@@ -54,7 +57,7 @@ bench: dev engine ## CPU, AWS calls and latency a message, beside their baseline
 bench-full: dev engine ## All figures: throughput, memory, noisy neighbours too | Python 3.11+, Node | 40 min
 	@exec $(python) -m tenantry_benchmarks --full $(ARGS)
 
-tools: dev ## Build what test-terraform and test-cluster need, once | Go 1.26+ | 20 min
+tools: dev ## Build what test-terraform and test-cluster need, once | Go 1.26+ | 35 min
 	@$(python) scripts/tool.py --all
 
 matrix: dev ## Who may do what in AWS, as a table | Terraform 1.11+ | 15 s

@@ -1,6 +1,6 @@
 #!/bin/sh
-# The tenant module applied for real on the embedded engine, and its rules under OpenTofu, too,
-# where `make tools` has built it.
+# Roles, the tenant module and whole environments applied for real on local engines, and the rules
+# under OpenTofu, too, where `make tools` has built it.
 # Exit status 3: terraform is missing, on a person's machine. In CI that is a failure.
 set -eu
 cd "$(dirname "$0")/.."
@@ -14,5 +14,7 @@ tofu=$(.venv/bin/python scripts/tool.py --built opentofu)
 if [ -n "$tofu" ]; then
   export TENANTRY_TOFU="$tofu/tofu"
 fi
+# What Terraform and its provider remember for a moment need not be tidied up so often.
+export GOGC="${GOGC:-400}"
 # Two at a time: much of an apply is waiting.
 exec .venv/bin/python -m pytest -m terraform --numprocesses 2 --dist loadfile tests/platform "$@"

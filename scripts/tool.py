@@ -40,6 +40,8 @@ _PACKAGES: Final = {
 }
 #: Commands whose version does not matter here: one on the PATH will do.
 _FROM_PATH: Final = frozenset({"kubectl", "tofu"})
+#: Build tags of a tool: promtool without the clouds, of which its tests ask nothing.
+_TAGS: Final = {"promtool": "remove_all_sd"}
 _NO_GO: Final = 3
 
 
@@ -190,6 +192,7 @@ def _make(name: str, command: str, path: Path) -> None:
     _go(
         name,
         *("build", "-mod=readonly", "-buildvcs=false", "-trimpath"),
+        *(["-tags", _TAGS[name]] if name in _TAGS else []),
         *("-ldflags", " ".join(["-s", "-w", *_stamps(name)])),
         *("-o", str(path), _packages(name)[command]),
     )

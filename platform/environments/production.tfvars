@@ -58,7 +58,7 @@ addons = {
   argo-workflows               = { version = "3.7.18", enabled = true }
   argo-events                  = { version = "1.9.11", enabled = true }
   keda                         = { version = "2.21.0", enabled = true }
-  monitoring                   = { version = "80.0.0", enabled = true }
+  monitoring                   = { version = "88.5.3", enabled = true }
   opentelemetry-collector      = { version = "0.165.0", enabled = true }
   opencost                     = { version = "1.118.0", enabled = true }
   external-dns                 = { version = "0.23.0", enabled = false }
@@ -95,7 +95,7 @@ bounds = {
 domain = {
   name            = "example.com"
   zone_id         = null
-  certificate_arn = null
+  certificate_arn = "arn:aws:acm:eu-central-1:123456789012:certificate/00000000-0000-0000-0000-000000000000" # for *.name
 }
 
 identity = {

@@ -60,6 +60,5 @@ runners = {
 registry = {
   prefix             = "tenantry" # as the chart and Flux's sources say
   reader_accounts    = []
-  untagged_days      = 14
   development_builds = 500
 }

@@ -145,6 +145,12 @@ def read(reader: Any, found: dict[str, str]) -> list[Any]:
     return objects
 
 
+@cache
+def read_plain(place: str, paths: tuple[str, ...], reader: Any) -> list[Any]:
+    """The objects with each key's plain word; they are shared, so nobody changes them."""
+    return read(reader, written(place, paths, None))
+
+
 def swapped(found: Any, plain: str, word: str) -> Any:
     """The same with another word in each text and key; what is no text stays."""
     if isinstance(found, str):
@@ -251,7 +257,7 @@ def test_a_word_that_yaml_reads_otherwise_is_text(place: str, word: str) -> None
     for keys in standing(place):
         paths = tuple(path for path in keys if word in KEYS[path][1])
         for reader in READERS if paths else ():
-            wanted = read(reader, written(place, paths, None))
+            wanted = read_plain(place, paths, reader)
             for plain in {KEYS[path][0] for path in paths}:
                 wanted = swapped(wanted, plain, word)
             found = read(reader, written(place, paths, word))

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Generator
+from pathlib import Path
 from typing import Any, Final
 
 import pytest
 
 import tool
 from support.cluster import COMMANDS, Cluster, open_cluster
+from support.flux_standin import FLEET, kubectl
 
 _ADMISSION: Final = "admissionregistration.k8s.io/v1"
 #: A policy that holds nobody. While no policy takes a ConfigMap for its parameters, the server
@@ -77,3 +80,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "cluster" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.cluster)
+
+
+@pytest.fixture
+def fleet(tmp_path: Path) -> Path:
+    """The fleet as it starts, for a test that builds it as Flux does."""
+    if kubectl() is None:
+        # On a person's machine only: in CI a skip is a failure.
+        pytest.skip("there is no kubectl: `make test-cluster` builds it")
+    return Path(shutil.copytree(FLEET, tmp_path / "fleet"))

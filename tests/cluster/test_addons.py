@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import graphlib
 import re
-import shutil
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -20,14 +19,12 @@ from support.flux_standin import (
     BuildError,
     config_maps,
     flux_build,
-    kubectl,
     kustomize,
 )
 from tenantctl.addons import LABEL, NAME, OPTIONAL
 
 pytestmark = pytest.mark.cluster
 
-ADDONS: Final = FLEET / "addons"
 #: Which entry point brings the definitions of a group.
 DEFINED_BY: Final = {
     "argoproj.io": "argo-events",
@@ -37,21 +34,6 @@ DEFINED_BY: Final = {
 }
 #: Flux's own are there before it follows anything; what has no group is Kubernetes'.
 WITH_FLUX: Final = ("fluxcd.io", "k8s.io", "apps", "batch", "v1")
-#: For what copies tenants' Terraform states, which is not there yet.
-UNUSED: Final = {"state_bucket", "state_key"}
-
-
-@pytest.fixture(autouse=True)
-def _can_build() -> None:
-    if kubectl() is None:
-        # On a person's machine only: in CI a skip is a failure.
-        pytest.skip("there is no kubectl: `make test-cluster` builds it")
-
-
-@pytest.fixture
-def fleet(tmp_path: Path) -> Path:
-    """The fleet as it starts."""
-    return Path(shutil.copytree(FLEET, tmp_path / "fleet"))
 
 
 def entries(objects: list[Object]) -> dict[str, Object]:
@@ -172,10 +154,10 @@ def test_an_add_on_that_is_off_is_left_out(fleet: Path, addon: str) -> None:
     """With whatever cannot be without it, which its label says."""
     there, _ = all_switched_on(fleet)
     folder = fleet / "clusters" / "dev" / "addons"
-    production = yaml.safe_load((FLEET / "clusters/dev/addons/kustomization.yaml").read_text())
+    as_written = yaml.safe_load((FLEET / "clusters/dev/addons/kustomization.yaml").read_text())
     patch = {
         "target": {"kind": "Kustomization", "labelSelector": f"{LABEL}={addon}"},
-        "patch": production["patches"][0]["patch"],
+        "patch": as_written["patches"][0]["patch"],
     }
     switches = yaml.safe_load((folder / "kustomization.yaml").read_text("utf-8"))
     text = yaml.safe_dump({**switches, "patches": [patch]})
@@ -200,12 +182,13 @@ def test_every_fact_is_used() -> None:
     """A misspelt one would be a fact of nothing."""
     used = {
         name
-        for path in ADDONS.rglob("*.yaml")
+        for folder in ("addons", "automation", "notifications")
+        for path in (FLEET / folder).rglob("*.yaml")
         for name in re.findall(r"\$\{(\w+)\}", path.read_text("utf-8"))
     }
     for environment in ENVIRONMENTS:
         [told] = config_maps(kustomize(FLEET / "clusters" / environment)).values()
-        assert told.keys() - used <= UNUSED
+        assert set() == told.keys() - used
 
 
 def test_releases_are_repaired_and_never_uninstalled(fleet: Path) -> None:
@@ -219,6 +202,29 @@ def test_releases_are_repaired_and_never_uninstalled(fleet: Path) -> None:
             for action in ("install", "upgrade"):
                 assert "CreateReplace" == spec[action]["crds"]
                 assert {"name": "RetryOnFailure"} == spec[action]["strategy"]
+
+
+def test_what_is_installed_has_its_namespace(fleet: Path) -> None:
+    """Of its own name, in which nothing of Flux is.
+
+    Once `namespace: flux-system` of each add-on's kustomization was their name, too: none was
+    made, Grafana's login lay where Grafana is not, and flux-system had pod security by turns.
+    """
+    there, maps = all_switched_on(fleet)
+    made = {"flux-system", "kube-system"}
+    for entry in there.values():
+        for found in flux_build(fleet, entry, maps):
+            if found["kind"] == "Namespace":
+                assert found["metadata"]["name"] not in made
+                made.add(found["metadata"]["name"])
+    for _, found in of_addons(fleet):
+        namespace = found["metadata"].get("namespace")
+        if found["kind"] in {"HelmRelease", "HelmRepository", "OCIRepository"}:
+            assert "flux-system" == namespace
+        if found["kind"] == "HelmRelease":
+            assert found["spec"]["targetNamespace"] in made
+        elif namespace is not None:
+            assert namespace in made
 
 
 def test_charts_are_pinned(fleet: Path) -> None:

@@ -19,7 +19,7 @@ from cluster.admission import account, done
 from support.cluster import Cluster
 from support.flux_standin import ENVIRONMENTS, FLEET, kubectl, kustomize
 from tenantctl.cli import app
-from tenantctl.events import REQUEST_ID, SOURCES, VERBS, parse_event
+from tenantctl.events import REQUEST_ID, SOURCES, VERBS, Deploy, parse_event
 
 pytestmark = pytest.mark.cluster
 
@@ -290,6 +290,26 @@ def test_the_schedule_asks_for_what_the_module_reads(objects: list[Object]) -> N
 
     assert ("reconcile", True, said["request-id"]) == (event.verb, event.fix, event.request_id)  # type: ignore[union-attr]
     assert (["*/5 * * * *"], "Forbid") == (spec["schedules"], spec["concurrencyPolicy"])
+
+
+def test_dev_alone_follows_what_was_published_last(objects: list[Object], tmp_path: Path) -> None:
+    """As a request for the candidate, by the workflow and the account that deploy."""
+    spec = of(objects, "CronWorkflow")["follow"]["spec"]
+    said = {p["name"]: p["value"] for p in spec["workflowSpec"]["arguments"]["parameters"]}
+
+    event = parse_event(base64.b64decode(said["event"]))
+
+    assert isinstance(event, Deploy)
+    assert event.candidate
+    assert said["request-id"] == event.request_id
+    assert ("deploy", "Forbid") == (
+        spec["workflowSpec"]["workflowTemplateRef"]["name"],
+        spec["concurrencyPolicy"],
+    )
+    fleet = Path(shutil.copytree(FLEET, tmp_path / "fleet"))
+    for environment in set(ENVIRONMENTS) - {"dev"}:
+        found = kustomize(fleet / "control-plane" / environment)
+        assert {"reconcile"} == of(found, "CronWorkflow").keys()
 
 
 def test_no_secret_is_anywhere_but_in_a_mounted_file(objects: list[Object]) -> None:

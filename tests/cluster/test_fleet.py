@@ -22,7 +22,6 @@ from support.flux_standin import (
     BuildError,
     config_maps,
     flux_build,
-    kubectl,
     kustomize,
 )
 from support.waiting import wait_for
@@ -46,19 +45,6 @@ OTHERS: Final = (
     Instance(id="summit", home=Home("premium"), ring="r1", group="premium-1"),
     a_pool(),
 )
-
-
-@pytest.fixture(autouse=True)
-def _can_build() -> None:
-    if kubectl() is None:
-        # On a person's machine only: in CI a skip is a failure.
-        pytest.skip("there is no kubectl: `make test-cluster` builds it")
-
-
-@pytest.fixture
-def fleet(tmp_path: Path) -> Path:
-    """The fleet as it starts."""
-    return Path(shutil.copytree(FLEET, tmp_path / "fleet"))
 
 
 @pytest.fixture
@@ -165,7 +151,8 @@ def test_a_fresh_fleet_names_no_release(fleet: Path) -> None:
 
 def of_releases(fleet: Path) -> list[Object]:
     """The sources of dev's charts and modules."""
-    return flux_build(fleet, followed(fleet, "dev")["releases"])
+    found = flux_build(fleet, followed(fleet, "dev")["releases"])
+    return [each for each in found if each["kind"] == "OCIRepository"]
 
 
 def test_every_instance_has_the_source_that_its_file_names(inhabited: Path) -> None:

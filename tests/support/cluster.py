@@ -176,21 +176,35 @@ class Cluster(Api):
 
         It also checks the types in admission policies' expressions, and says so in their status.
         """
+        options = {
+            "root-ca-file": self._authority.own.certificate,
+            "service-account-private-key-file": self._tokens[0],
+            "use-service-account-credentials": "true",
+        }
+        with self._beside("kube-controller-manager", options):
+            yield
+
+    @contextlib.contextmanager
+    def scheduler(self) -> Generator[None]:
+        """The scheduler beside it: pods are bound to nodes, on which nobody runs them."""
+        with self._beside("kube-scheduler", {}):
+            yield
+
+    @contextlib.contextmanager
+    def _beside(self, command: str, options: Mapping[str, Any]) -> Generator[None]:
         port = free_port()
-        served = self._authority.issue("controller-manager", "controllers", hosts=[HOST])
+        served = self._authority.issue(command, "controllers", hosts=[HOST])
         process = self._start(
-            "kube-controller-manager",
+            command,
             {
-                "kubeconfig": self.kubeconfig("system:kube-controller-manager"),
-                "root-ca-file": self._authority.own.certificate,
-                "service-account-private-key-file": self._tokens[0],
-                "use-service-account-credentials": "true",
+                "kubeconfig": self.kubeconfig(f"system:{command}"),
                 "leader-elect": "false",
                 "bind-address": HOST,
                 "secure-port": str(port),
                 "tls-cert-file": served.certificate,
                 "tls-private-key-file": served.key,
                 "profiling": "false",
+                **options,
             },
         )
         own = Api(f"https://{HOST}:{port}", self._authority.own, served)

@@ -194,7 +194,7 @@ class Api:
         url = f"{path}?{urlencode(query)}" if query else path
         try:
             return self._send(method, url, None if body is None else json.dumps(body), headers)
-        except (http.client.RemoteDisconnected, ConnectionError):
+        except (http.client.RemoteDisconnected, ConnectionError, ssl.SSLEOFError):
             self.close()  # the server ended a connection that was idle
             return self._send(method, url, None if body is None else json.dumps(body), headers)
 

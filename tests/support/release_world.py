@@ -11,6 +11,7 @@ from support.git_server import Origin
 from tenantctl.check import Bounds
 from tenantctl.control import Control, Timing
 from tenantctl.errors import NotFoundError
+from tenantctl.fleet import Fleet
 from tenantctl.inventory import Inventory
 from tenantctl.model import RINGS, Home, Instance, Ring
 from tenantctl.ports import Applied, Recorder, Registry
@@ -18,7 +19,8 @@ from tenantctl.queues import Depth, Queues
 from tenantctl.releases import Held, Release, RingFiles, Train, parse_rings
 from tenantctl.tables import Tables
 from tenantctl.tenants import Tenants
-from tenantctl.verbs.deploy import Deployed, Deployment, deploy
+from tenantctl.verbs.deploy import Deployed, Deployment, Releases, deploy
+from tenantctl.verbs.follow import Followed, follow
 
 OLD: Final = Release("1.3.0", f"sha256:{'a' * 64}")
 NEW: Final = Release("1.4.0", f"sha256:{'b' * 64}")
@@ -179,13 +181,31 @@ class Desk:
         recorder: Recorder | None = None,
         strict: bool = False,
     ) -> Deployed:
-        fleet = self._fleet()
-        world = self._world
-        bounds = Bounds()
         self.recorder = recorder or Recorder()
-        control = Control(
+        fleet = self._fleet()
+        control = self._control(fleet)
+        wanted = Deployment(
+            train=train,
+            release=release,
+            rings=rings or RINGS,
+            soak_seconds=300,
+            strict=strict,
+            dead_letters=5,
+        )
+        return await deploy(control, RingFiles(fleet, "dev"), Shelf(), wanted, dry_run=dry_run)
+
+    async def follow(self, modules: Releases | None = None) -> Followed:
+        self.recorder = Recorder()
+        fleet = self._fleet()
+        return await follow(
+            self._control(fleet), fleet, Shelf(), modules or Shelf(), soak_seconds=300
+        )
+
+    def _control(self, fleet: Fleet) -> Control:
+        world = self._world
+        return Control(
             environment="dev",
-            tenants=Tenants(fleet, "dev", bounds),
+            tenants=Tenants(fleet, "dev", Bounds()),
             registry=cast("Registry", None),
             cluster=world,
             queues=cast("Queues", world),
@@ -196,15 +216,6 @@ class Desk:
             clock=world.clock,
             sleep=world.sleep,
         )
-        wanted = Deployment(
-            train=train,
-            release=release,
-            rings=rings or RINGS,
-            soak_seconds=300,
-            strict=strict,
-            dead_letters=5,
-        )
-        return await deploy(control, RingFiles(fleet, "dev"), Shelf(), wanted, dry_run=dry_run)
 
 
 class KillingRecorder(Recorder):

@@ -16,14 +16,13 @@ import tarfile
 import time
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
-from http import HTTPStatus
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 from typing import Any, Final, NamedTuple
-from urllib.request import urlopen
 
 from support.cluster import HOST, Cluster
+from support.flux_controllers import answers
 from support.kube_api import Object
 from support.terraform import TENANT_MODULE, copy_module
 from tenantry_local.processes import Processes, free_port
@@ -165,21 +164,13 @@ def running(
         )
 
         async def is_ready() -> bool:
-            return _answers(f"http://{health}/readyz")
+            return answers(f"http://{health}/readyz")
 
         asyncio.run(processes.wait_ready(process, is_ready, seconds=_READY_SECONDS))
         yield log
         asyncio.run(processes.stop([process], seconds=10.0))
     finally:
         processes.close()
-
-
-def _answers(url: str) -> bool:
-    try:
-        with urlopen(url) as answer:
-            return bool(answer.status == HTTPStatus.OK)
-    except OSError:
-        return False  # nothing listens yet
 
 
 # What it says

@@ -1,6 +1,7 @@
 locals {
   # The host alone: the chart's images say the rest, as tenantry/producer.
   registry = "${coalesce(var.registry.account, local.account)}.dkr.ecr.${coalesce(var.registry.region, var.region)}.amazonaws.com"
+  runbooks = "${var.git.url}/${var.git.source}/src/branch/${var.git.branch}/docs/operations.md"
 }
 
 output "facts" {
@@ -36,7 +37,7 @@ output "facts" {
       tags = var.tags
     }
     monitoring = {
-      runbooks = "${var.git.url}/${var.git.source}/src/branch/${var.git.branch}/docs/operations.md"
+      runbooks = local.runbooks
     }
     telemetry = {
       endpoint    = var.addons["opentelemetry-collector"].enabled ? "http://opentelemetry-collector.monitoring:4318" : ""
@@ -51,6 +52,7 @@ output "context" {
     environment = "${var.environment}"
     registry_table = "${aws_dynamodb_table.registry.name}"
     exports = "s3://${aws_s3_bucket.exports.id}/tenants"
+    states = "s3://${aws_s3_bucket.state_copies.id}/states"
     bus = "${aws_cloudwatch_event_bus.outcomes.name}"
 
     [fleet]
@@ -84,21 +86,24 @@ output "context" {
 output "cluster" {
   description = "What add-ons are told of the cluster and its machines."
   value = {
-    name                  = module.cluster.name
-    region                = var.region
-    endpoint              = module.cluster.endpoint
-    certificate_authority = module.cluster.certificate_authority
-    version               = var.kubernetes.version
-    vpc_id                = module.network.vpc_id
-    security_group_id     = module.cluster.security_group_id
-    interruption_queue    = aws_sqs_queue.interruptions.name
-    node_role             = module.identity.karpenter_node_role_name
-    state_copies          = { bucket = aws_s3_bucket.state_copies.bucket, key = aws_kms_key.state_copies.arn }
-    addons                = local.enabled
-    node_class            = var.node_class
-    node_pools            = var.node_pools
-    zones                 = var.network.zones
-    domain                = var.domain
+    name               = module.cluster.name
+    region             = var.region
+    vpc_id             = module.network.vpc_id
+    interruption_queue = aws_sqs_queue.interruptions.name
+    node_role          = module.identity.karpenter_node_role_name
+    addons             = local.enabled
+    node_class         = var.node_class
+    node_pools         = var.node_pools
+    domain             = var.domain
+    cidr               = var.network.cidr
+    registry           = local.registry
+    runbooks           = local.runbooks
+    git = {
+      fleet  = "${var.git.url}/${var.git.fleet}"
+      branch = var.git.branch
+      # From where pushes are told. Where Gitea is no peer, the interval alone finds them.
+      cidr = try(var.network.peers["shared"].cidr, var.network.cidr)
+    }
   }
 }
 

@@ -10,7 +10,9 @@ locals {
   algorithms    = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
   log_days      = [1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653]
   instance_type = "^[a-z][a-z0-9-]*[.][a-z0-9-]+$"
-  graviton      = "^[a-z]+[0-9]+g[a-z]*[.]" # m7g, c7gn, r8gd; not g5
+  # At most three digits each: they are compared as one number.
+  release  = "[0-9]{1,3}[.][0-9]{1,3}[.][0-9]{1,3}"
+  graviton = "^[a-z]+[0-9]+g[a-z]*[.]" # m7g, c7gn, r8gd; not g5
 
   # The workstation's VPC is one more peer, in which all that it needs resolves.
   peers = merge(

@@ -58,6 +58,10 @@ variable "tags" {
     condition     = length(var.tags) <= 40
     error_message = "tags: at most 40, of the 50 that a resource can have."
   }
+  validation {
+    condition     = alltrue([for key, value in var.tags : can(regex("^[\\p{L}\\p{N}\\p{Z}_.:/=+@-]{1,128}$", key)) && can(regex("^[\\p{L}\\p{N}\\p{Z}_.:/=+@-]{0,256}$", value))])
+    error_message = "tags: keys have 1 to 128 characters and values at most 256: letters, digits, spaces and _ . : / = + - @."
+  }
 }
 
 variable "network" {
@@ -69,7 +73,8 @@ variable "network" {
     nat                 = string
     interface_endpoints = list(string)
     flow_log_days       = number
-    # By the value of the VPC's tag tenantry:vpc, unless vpc_id says which it is.
+    # By the value of the VPC's tag tenantry:vpc, unless vpc_id says which it is. There, route tables
+    # that have this tag lead here; Gitea is in the one that is called shared.
     peers = map(object({
       cidr             = string
       vpc_id           = string
@@ -181,12 +186,20 @@ variable "kubernetes" {
     error_message = "kubernetes.public_access_cidrs: ranges of people whom you know, such as 192.0.2.0/24; /0 is everybody. Empty: from the VPC and its peers only."
   }
   validation {
+    condition     = length(var.kubernetes.public_access_cidrs) <= 40
+    error_message = "kubernetes.public_access_cidrs: at most 40, as EKS has it."
+  }
+  validation {
     condition     = contains(local.log_days, var.kubernetes.log_days)
     error_message = "kubernetes.log_days: as many as CloudWatch knows: ${join(", ", local.log_days)}."
   }
   validation {
     condition     = alltrue([for who in concat(var.kubernetes.admins, var.kubernetes.viewers, var.kubernetes.operators) : can(regex("^arn:aws[a-z-]*:iam::[0-9]{12}:(role|user)/[A-Za-z0-9+=,.@_/-]+$", who))])
     error_message = "kubernetes: admins, viewers and operators are ARNs of IAM roles or users: arn:aws:iam::123456789012:role/name."
+  }
+  validation {
+    condition     = length(join(",", var.kubernetes.admins)) + 2 * length(var.kubernetes.admins) <= 1900
+    error_message = "kubernetes.admins: too many: together they have at most 1,900 characters, as the trust policy of a role takes them; name a role that all of them assume."
   }
   validation {
     condition     = length(distinct(concat(var.kubernetes.admins, var.kubernetes.viewers, var.kubernetes.operators))) == length(concat(var.kubernetes.admins, var.kubernetes.viewers, var.kubernetes.operators))
@@ -221,7 +234,7 @@ variable "addons" {
   validation {
     condition = alltrue([
       for name, addon in var.addons :
-      can(regex(try(local.compatibility.addons[name].installed_by, "") == "eks" ? "^v[0-9]+[.][0-9]+[.][0-9]+-eksbuild[.][0-9]+$" : "^[0-9]+[.][0-9]+[.][0-9]+$", addon.version))
+      can(regex(try(local.compatibility.addons[name].installed_by, "") == "eks" ? "^v${local.release}-eksbuild[.][0-9]{1,3}$" : "^${local.release}$", addon.version))
     ])
     error_message = "addons: a version is exact: 1.2.3, and v1.2.3-eksbuild.1 of Amazon's own (${join(", ", [for name, addon in local.compatibility.addons : name if addon.installed_by == "eks"])})."
   }

@@ -47,7 +47,7 @@ variable "node_class" {
     error_message = "node_class.image: bottlerocket or al2023."
   }
   validation {
-    condition     = var.node_class.image_version == "latest" || can(regex(var.node_class.image == "al2023" ? "^v20[0-9]{6}$" : "^v[0-9]+[.][0-9]+[.][0-9]+$", var.node_class.image_version))
+    condition     = var.node_class.image_version == "latest" || can(regex(var.node_class.image == "al2023" ? "^v20[0-9]{6}$" : "^v${local.release}$", var.node_class.image_version))
     error_message = "node_class.image_version: as Karpenter's alias has it: v1.57.0 of bottlerocket, v20261101 of al2023, or latest."
   }
   validation {
@@ -127,16 +127,16 @@ variable "domain" {
   })
 
   validation {
-    condition     = can(regex("^([a-z0-9]([a-z0-9-]*[a-z0-9])?[.])+[a-z]{2,}$", var.domain.name)) && length(var.domain.name) <= 200
-    error_message = "domain.name: a domain of lower-case letters, digits, hyphens and dots, at most 200 characters."
+    condition     = can(regex("^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?[.])+[a-z]{2,63}$", var.domain.name)) && length(var.domain.name) <= 95
+    error_message = "domain.name: a domain of lower-case letters, digits, hyphens and dots, at most 63 characters between two dots and 95 in all: with a tenant's 32 before it a load balancer's rules still take it."
   }
   validation {
     condition     = var.domain.zone_id == null || can(regex("^Z[A-Z0-9]{5,31}$", var.domain.zone_id))
     error_message = "domain.zone_id: Z and capital letters and digits, or null."
   }
   validation {
-    condition     = var.domain.certificate_arn == null || can(regex("^arn:aws[a-z-]*:acm:${var.region}:[0-9]{12}:certificate/[0-9a-f-]{36}$", var.domain.certificate_arn))
-    error_message = "domain.certificate_arn: the ARN of a certificate of ACM in ${var.region}, or null."
+    condition     = can(regex("^arn:aws[a-z-]*:acm:${var.region}:[0-9]{12}:certificate/[0-9a-f-]{36}$", var.domain.certificate_arn))
+    error_message = "domain.certificate_arn: the ARN of a certificate of ACM in ${var.region} for the domain's *: tenants' load balancers speak TLS alone."
   }
 }
 
@@ -190,8 +190,8 @@ variable "git" {
     error_message = "git.url: an https address without a path, such as https://gitea.example.com."
   }
   validation {
-    condition     = alltrue([for name in [var.git.fleet, var.git.source] : can(regex("^[A-Za-z0-9_][A-Za-z0-9_.-]*/[A-Za-z0-9_][A-Za-z0-9_.-]*$", name))]) && var.git.fleet != var.git.source
-    error_message = "git: fleet and source are two repositories, each as owner/name."
+    condition     = alltrue([for name in [var.git.fleet, var.git.source] : can(regex("^[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}/[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}$", name))]) && var.git.fleet != var.git.source
+    error_message = "git: fleet and source are two repositories, each as owner/name, of at most 100 characters each."
   }
   validation {
     condition     = can(regex("^[A-Za-z0-9][A-Za-z0-9_-]*([./][A-Za-z0-9_-]+)*$", var.git.branch)) && length(var.git.branch) <= 100 && !strcontains(var.git.branch, ".lock")
@@ -235,8 +235,8 @@ variable "limits" {
     error_message = "limits.max_message_bytes: a whole number from 1,024 to 1,048,576."
   }
   validation {
-    condition     = var.limits.monthly_usd >= 1
-    error_message = "limits.monthly_usd: from 1."
+    condition     = var.limits.monthly_usd >= 1 && var.limits.monthly_usd <= 1000000000
+    error_message = "limits.monthly_usd: from 1 to 1,000,000,000."
   }
 }
 
@@ -248,7 +248,7 @@ variable "alerts" {
   })
 
   validation {
-    condition     = alltrue([for address in var.alerts.emails : can(regex("^[^@[:space:]]+@[A-Za-z0-9-]+([.][A-Za-z0-9-]+)+$", address))]) && length(distinct(var.alerts.emails)) == length(var.alerts.emails)
+    condition     = alltrue([for address in var.alerts.emails : can(regex("^[^@[:space:]]{1,64}@[A-Za-z0-9-]+([.][A-Za-z0-9-]+)+$", address)) && length(address) <= 254]) && length(distinct(var.alerts.emails)) == length(var.alerts.emails)
     error_message = "alerts.emails: e-mail addresses such as operations@example.com, none of them twice."
   }
 }

@@ -21,7 +21,6 @@ module "registry" {
 
   prefix             = var.registry.prefix
   reader_accounts    = var.registry.reader_accounts
-  untagged_days      = var.registry.untagged_days
   development_builds = var.registry.development_builds
 }
 

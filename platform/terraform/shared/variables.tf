@@ -118,7 +118,6 @@ variable "registry" {
   type = object({
     prefix             = string
     reader_accounts    = list(string)
-    untagged_days      = number
     development_builds = number
   })
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,12 +21,17 @@ GONE: Final = object()
 
 def values(name: str = "dev") -> dict[str, Any]:
     """What an environment's file says."""
+    return copy.deepcopy(_read(name))
+
+
+@cache
+def _read(name: str) -> dict[str, Any]:
     return read_literals((ROOT / f"platform/environments/{name}.tfvars").read_text("utf-8"))
 
 
 def changed(changes: Mapping[str, Any], name: str = "dev") -> dict[str, Any]:
     """An environment's values with others in their place, by their path: `network.zones`."""
-    found = copy.deepcopy(values(name))
+    found = values(name)
     for path, value in changes.items():
         *above, last = path.split("/")
         place = found

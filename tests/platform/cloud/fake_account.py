@@ -1,7 +1,8 @@
 """An account, a cluster and a Gitea that commands change: what steps find, and what they leave.
 
 It understands the commands that steps run, and no other. `kill_at` stops it at one of them, before
-or after it took effect: as a person's Ctrl-C, or a machine that went away.
+or after it took effect: as a person's Ctrl-C, or a machine that went away. `kill_in` stops it in
+the midst of what Terraform makes or destroys.
 """
 
 # ruff: noqa: PLR0911 - a return for each command that it understands
@@ -17,12 +18,13 @@ from typing import Any, Final
 from tenantry_cloud.steps import Done
 
 ACCOUNT: Final = "123456789012"
-#: What Terraform's state holds of an environment.
-STATE: Final = [
-    "aws_dynamodb_table.registry",
-    "module.cluster.aws_eks_cluster.this",
-    "module.network.aws_vpc.this",
-]
+REGISTRY: Final = "aws_dynamodb_table.registry"
+CLUSTER: Final = "module.cluster.aws_eks_cluster.this"
+NODES: Final = "module.cluster.aws_eks_node_group.system"
+LET_IN: Final = "module.cluster.aws_eks_access_policy_association.people"
+#: What Terraform's state holds of an environment, in the order in which it is made: so the table,
+#: which depends on all the rest, is last, and destroyed first (test_seal.py).
+STATE: Final = ["module.network.aws_vpc.this", CLUSTER, LET_IN, NODES, REGISTRY]
 SECRET: Final = "username=flux\npassword=f1ux-t0ken\n"
 
 
@@ -47,6 +49,10 @@ class Account:
     placements: dict[str, str] = field(default_factory=dict)
     tables: dict[str, bool] = field(default_factory=dict)
     exports: list[str] = field(default_factory=list)
+    #: Asked for, the first of them is at work, and ends then.
+    workflows: list[str] = field(default_factory=list)
+    #: What is otherwise after one of the changes.
+    come: dict[str, dict[str, Any]] = field(default_factory=dict)
     leftovers: dict[str, dict[str, str]] = field(default_factory=dict)
     stuck: set[str] = field(default_factory=set)
     says_nothing: bool = False
@@ -55,6 +61,11 @@ class Account:
     changes: list[str] = field(default_factory=list)
     words: list[tuple[str, ...]] = field(default_factory=list)
     kill_at: int | None = None
+    #: After so many of the resources that Terraform makes or destroys.
+    kill_in: int | None = None
+    #: Whether it had saved its state by then; else the state has what was before: after SIGKILL.
+    is_saved: bool = True
+    there: list[str] | None = None
     is_killed_before: bool = True
     missing: frozenset[str] = frozenset()
     lines: list[str] = field(default_factory=list)
@@ -64,6 +75,10 @@ class Account:
     @property
     def commands(self) -> Account:
         return self
+
+    def has(self, address: str) -> bool:
+        """Whether AWS has it, whatever Terraform's state says."""
+        return address in (self.state if self.there is None else self.there)
 
     def say(self, line: str) -> None:
         self.lines.append(line)
@@ -112,28 +127,45 @@ class Account:
         if verb == "init":
             return Done(0)
         if verb == "plan":
-            self.planned = not self.state
+            self.planned = self.state != STATE or self.there is not None
             return Done(2, "Plan: 3 to add") if self.planned else Done(0)
         if verb == "apply" and "-var=protected=false" in words:
             return self._changed("unprotect", protected=False)
         if verb == "apply":
-            self.cluster = {}
-            return self._changed(
-                "apply",
-                state=STATE.copy(),
-            )
+            self._work([one for one in STATE if not self.has(one)], is_made=True)
+            return self._changed("apply", state=STATE.copy(), there=None)
         if verb == "destroy":
             if self.protected:
                 return Done(1, "", "deletion protection is on")
-            return self._changed("terraform destroy", state=[], cluster={})
+            filled = [one for one in self.cluster if one.startswith("ingresses")]
+            assert not (self.has(CLUSTER) and filled), "load balancers would be left behind"
+            self._work([one for one in reversed(self.state) if self.has(one)], is_made=False)
+            return self._changed("terraform destroy", state=[], there=None)
         if verb == "state":
             return Done(0, "\n".join([*self.state, "data.aws_partition.current"]))
         assert words[2:4] == ["output", "-json"], words
         return Done(0, json.dumps({"environment": self.environment}))
 
+    def _work(self, addresses: list[str], *, is_made: bool) -> None:
+        """One after the other, until it is done or killed."""
+        now = self.state.copy() if self.there is None else self.there.copy()
+        for number, address in enumerate(addresses):
+            if self.kill_in == number:
+                if self.is_saved:
+                    self.state, self.there = now, None
+                else:
+                    self.there = now
+                raise KilledError
+            if is_made:
+                now.append(address)
+            else:
+                now.remove(address)
+            if address == CLUSTER:
+                self.cluster = {}
+
     def _changed(self, what: str, **now: Any) -> Done:
         self.changes.append(what)
-        for name, value in now.items():
+        for name, value in (now | self.come.get(what, {})).items():
             setattr(self, name, value)
         return Done(0)
 
@@ -155,13 +187,13 @@ class Account:
         return Done(0)
 
     def _aws_eks_describe_cluster(self, words: list[str]) -> Done:
-        return Done(0) if self.state else Done(254, "", "ResourceNotFoundException")
+        return Done(0) if self.has(CLUSTER) else Done(254, "", "ResourceNotFoundException")
 
     def _aws_secretsmanager_get_secret_value(self, words: list[str]) -> Done:
         return Done(0, SECRET) if self.has_secret else Done(254, "", "ResourceNotFoundException")
 
     def _aws_dynamodb_scan(self, words: list[str]) -> Done:
-        if not self.state:
+        if not self.has(REGISTRY):
             return Done(254, "", "ResourceNotFoundException")
         items = [
             {"tenant_id": {"S": name}, "status": {"S": status}}
@@ -259,20 +291,37 @@ class Account:
         return Done(0)
 
     def _kubectl(self, words: list[str], stdin: str) -> Done:
-        verb, kind = words[2], words[3]
+        verb = words[2]
+        if not self.has(CLUSTER) or not self.has(LET_IN):
+            return Done(1, "", "error: You must be logged in to the server (Unauthorized)")
         if verb == "api-resources":
-            kinds = {name.partition("/")[0] for name in self.cluster}
-            return Done(0, "\n".join(kinds))
+            kinds = {name.partition("/")[0] for name in self.cluster} | {"services"}
+            if "nodepools.karpenter.sh" in kinds:
+                return Done(0, "\n".join(kinds))
+            # KEDA's part of the API, whose pods went with their nodes.
+            return Done(1, "\n".join(kinds), "error: external.metrics.k8s.io/v1beta1: stale")
+        if verb == "get":
+            return self._get(words[3], words)
+        if not self.has(NODES):
+            return Done(1, "", "failed calling webhook: no endpoints available")
         if verb == "apply":
             return self._apply(json.loads(stdin)["items"])
-        if verb == "get" and "--output=name" in words:
+        return self._write(verb, words[3], words)
+
+    def _get(self, kind: str, words: list[str]) -> Done:
+        if kind == "workflows.argoproj.io":
+            assert words[-1].endswith("completed!=true")
+            at_work, self.workflows = self.workflows[:1], self.workflows[1:]
+            return Done(0, "\n".join(at_work))
+        if "--output=name" in words:
             return Done(0, "\n".join(name for name in self.cluster if self._is(name, kind)))
-        if verb == "get" and kind == "fluxinstance":
+        if kind == "fluxinstance":
             found = self.cluster.get("fluxinstances.fluxcd.controlplane.io/flux")
             return Done(0, json.dumps(found)) if found else Done(1, "", "not found")
-        if verb == "get":
-            items = [one for name, one in self.cluster.items() if self._is(name, kind)]
-            return Done(0, json.dumps({"items": items}))
+        items = [one for name, one in self.cluster.items() if self._is(name, kind)]
+        return Done(0, json.dumps({"items": items}))
+
+    def _write(self, verb: str, kind: str, words: list[str]) -> Done:
         if verb == "annotate":
             self._annotate(kind, *words[-1].split("="))
             return self._changed("suspend flux")
@@ -280,6 +329,10 @@ class Account:
             self.cluster[f"{kind}/{words[4]}"]["spec"]["suspend"] = True
             return self._changed(f"suspend {words[4]}")
         assert verb == "delete", words
+        if words[4] == "--all":
+            gone = [name for name in self.cluster if self._is(name, kind)]
+            self.cluster = {name: self.cluster[name] for name in self.cluster if name not in gone}
+            return self._changed(f"stop {kind.partition('.')[0]}")
         if f"{kind}/{words[4]}" not in self.stuck:
             self.cluster.pop(f"{kind}/{words[4]}", None)
         return self._changed(f"delete {words[4]}")

@@ -13,6 +13,7 @@ from cloud import templates
 from cloud.environments import FILES, ROOT, changed, write
 from iam.evaluator import Principal, Request, decide
 from iam.policies import parse
+from iam.quotas import MANAGED_POLICIES, MANAGED_POLICY_CHARACTERS
 from tenantry_cloud import bootstrap
 from tenantry_cloud.errors import CloudError
 from tenantry_cloud.reading import read_environment
@@ -116,15 +117,22 @@ def test_state_is_kept_versioned_encrypted_and_private() -> None:
 
 
 def test_policies_are_no_longer_than_iam_takes() -> None:
-    """6,144 characters a managed policy, white space not counted, and ten of them a role."""
-    sizes = {
-        name: len(json.dumps(one["Properties"]["PolicyDocument"], separators=(",", ":")))
-        for name, one in RESOURCES.items()
+    """White space not counted, with the longest names; boundaries are managed policies, too."""
+    longest = {"Environment": "e" * 20, "AWS::Region": "ap-southeast-1"}
+    policies = {
+        name: one["Properties"]
+        for name, one in templates.workstation({**bootstrap.parameters(DEV), **longest}).items()
         if one["Type"] == "AWS::IAM::ManagedPolicy"
     }
+    sizes = {
+        name: len(json.dumps(policy["PolicyDocument"], separators=(",", ":")))
+        for name, policy in policies.items()
+    }
 
-    assert {name: size for name, size in sizes.items() if size > 6144} == {}
-    assert len(sizes) >= 6
+    assert {n: size for n, size in sizes.items() if size > MANAGED_POLICY_CHARACTERS} == {}
+    attached = [name for name, policy in policies.items() if "Roles" in policy]
+    assert 4 <= len(attached) <= MANAGED_POLICIES
+    assert {"Boundary", "OwnBoundary"} <= sizes.keys()
 
 
 def test_its_role_is_for_ec2_and_bounded() -> None:

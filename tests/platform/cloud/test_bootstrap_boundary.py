@@ -14,11 +14,12 @@ from cloud.environments import ROOT
 from iam.evaluator import Principal, Request, decide
 from iam.policies import parse
 from support import terraform
+from support.once import once_a_run
 from tenantry_cloud import bootstrap
 from tenantry_cloud.offline import Offline, make_offline
 from tenantry_cloud.reading import read_environment
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.terraform, pytest.mark.timeout(240)]
 
 FILE: Final = ROOT / "platform/environments/dev.tfvars"
 DEV: Final = read_environment(FILE)
@@ -36,7 +37,7 @@ def offline(tmp_path_factory: pytest.TempPathFactory) -> Offline:
         # On a person's machine only: in CI a skip is a failure.
         pytest.skip("terraform is not installed")
     env = terraform.environment(tool, tmp_path_factory.mktemp("boundary") / "root")
-    return make_offline(DEV, FILE, ROOT, env)
+    return once_a_run(tmp_path_factory, "offline-dev", lambda: make_offline(DEV, FILE, ROOT, env))
 
 
 def test_every_role_has_it(offline: Offline) -> None:

@@ -9,7 +9,15 @@ from typing import Any, Final
 import pytest
 
 from cloud.environments import ROOT
-from cloud.fake_account import ACCOUNT, STATE, Account, KilledError, thing
+from cloud.fake_account import (
+    ACCOUNT,
+    CLUSTER,
+    LET_IN,
+    STATE,
+    Account,
+    KilledError,
+    thing,
+)
 from tenantry_cloud.destroying import Destroying
 from tenantry_cloud.making import Making
 from tenantry_cloud.model import Environment
@@ -33,6 +41,9 @@ def _account(**others: Any) -> Account:
         "ingresses.networking.k8s.io/pool-1": thing("pool-1"),
         "services/capacitor": thing("capacitor", type="LoadBalancer"),
         "services/producer": thing("producer", type="ClusterIP"),
+        "eventsources.argoproj.io/requests": thing("requests"),
+        "cronworkflows.argoproj.io/reconcile": thing("reconcile"),
+        "workflows.argoproj.io/onboard-1": thing("onboard-1"),
         "nodepools.karpenter.sh/basic": thing("basic"),
         "persistentvolumeclaims/prometheus": thing("prometheus"),
     }
@@ -47,6 +58,8 @@ ORDER: Final = [
     "suspend flux",
     "suspend tenants",
     "suspend pool-1",
+    "stop eventsources",
+    "stop cronworkflows",
     "delete pool-1",
     "delete capacitor",
     "delete basic",
@@ -74,7 +87,7 @@ def test_it_says_first_what_goes(tmp_path: Path) -> None:
         _destroy(account, tmp_path)
 
     assert account.changes == []
-    assert "This removes 3 resources of dev:" in account.lines
+    assert f"This removes {len(STATE)} resources of dev:" in account.lines
     assert any("1 network: aws_vpc" in line for line in account.lines)
     assert account.lines[-1] == "Type dev to destroy all of it:"
 
@@ -186,7 +199,6 @@ def test_what_aws_says_nothing_of_is_not_called_gone(tmp_path: Path) -> None:
 def test_making_goes_on_in_no_environment_that_is_being_destroyed(tmp_path: Path) -> None:
     """Flux is suspended there, and would be called Ready."""
     account = _account()
-    account.sleep(0)
     Destroying(account, DEV, tmp_path / "home")._suspend()
 
     with pytest.raises(RefusedError, match="somebody began to destroy this environment"):
@@ -272,6 +284,90 @@ def test_killed_anywhere_it_is_run_again_to_the_same_end(tmp_path: Path) -> None
         assert account.leftovers == {}
         assert account.changes.count("terraform destroy") == 1
         assert account.changes.index("delete basic") < account.changes.index("terraform destroy")
+
+
+@pytest.mark.parametrize("is_saved", [True, False])
+@pytest.mark.parametrize("resources", range(len(STATE)))
+def test_killed_while_terraform_destroys_it_goes_on(
+    tmp_path: Path, resources: int, is_saved: bool
+) -> None:
+    """Once it stopped at kubectl, where those who are let in had gone before the cluster."""
+    account = _account(protected=True, kill_in=resources, is_saved=is_saved)
+    with pytest.raises(KilledError):
+        _destroy(account, tmp_path, PROTECTED)
+    assert account.has(CLUSTER) or resources > 3
+    account.kill_in = None
+    account.changes.clear()
+
+    _destroy(account, tmp_path, PROTECTED)
+
+    assert account.state == []
+    assert account.changes[-1] == "terraform destroy"
+    # Without the table nothing is asked of the cluster, and the table is not made again.
+    asked = {"suspend flux", "unprotect"} & {*account.changes}
+    assert asked == (set() if resources else {"suspend flux", "unprotect"})
+
+
+def test_what_was_made_by_half_is_destroyed(tmp_path: Path) -> None:
+    """Killed before and after each command of making it, and in the midst of Terraform."""
+    credentials = tmp_path / "credentials"
+    credentials.write_text("username=me\npassword=x\n", encoding="utf-8")
+    home = tmp_path / "home"
+    undisturbed = Account()
+    Making(undisturbed, DEV, lambda: credentials, home, is_agreed=True).run()
+    kills: list[dict[str, Any]] = [
+        *(
+            {"kill_at": kill_at, "is_killed_before": is_before}
+            for kill_at in range(len(undisturbed.words))
+            for is_before in (True, False)
+        ),
+        *({"kill_in": resources} for resources in range(len(STATE))),
+    ]
+
+    for kill in kills:
+        account = Account(answer="dev", **kill)
+        with pytest.raises(KilledError):
+            Making(account, DEV, lambda: credentials, home, is_agreed=True).run()
+        account.kill_at = account.kill_in = None
+        _destroy(account, tmp_path)
+
+        assert account.state == [], kill
+        assert not account.has(CLUSTER), kill
+
+
+@pytest.mark.parametrize("after", ["stop cronworkflows", "delete prometheus"])
+def test_who_comes_while_it_is_at_work_is_not_destroyed(tmp_path: Path, after: str) -> None:
+    """It asks again when requests are no longer taken, and before Terraform begins."""
+    account = _account(come={after: {"placements": {"acme": "active"}}})
+
+    with pytest.raises(RefusedError, match="1 tenants are registered: acme") as refused:
+        _destroy(account, tmp_path)
+
+    assert "Flux is suspended by now: `make environment` says" in str(refused.value)
+    assert account.changes[-1] == after
+    assert account.state == STATE
+
+
+def test_workflows_end_before_it_is_asked_who_is_there(tmp_path: Path) -> None:
+    """One that is at work may register somebody; one that does not end stops it."""
+    account = _account(workflows=["workflow.argoproj.io/onboard-1"])
+    _destroy(account, tmp_path)
+    assert "  waiting for workflow.argoproj.io/onboard-1" in account.lines
+
+    stuck = _account(workflows=["workflow.argoproj.io/onboard-1"] * 1_000)
+    with pytest.raises(CommandError, match=r"after 900 s: workflow\.argoproj\.io/onboard-1"):
+        _destroy(stuck, tmp_path)
+    assert stuck.changes[-1] == "stop cronworkflows"
+
+
+def test_a_cluster_that_cannot_be_reached_is_said_with_the_way_on(tmp_path: Path) -> None:
+    """It may be full: then nothing is destroyed behind its back."""
+    account = _account(there=[one for one in STATE if one != LET_IN])
+
+    with pytest.raises(CommandError, match=r"logged in.*\n.*`make environment` mends it first"):
+        _destroy(account, tmp_path)
+
+    assert account.changes == []
 
 
 def test_an_environment_that_is_gone_already_is_gone(tmp_path: Path) -> None:

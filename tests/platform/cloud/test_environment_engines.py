@@ -17,7 +17,7 @@ from cloud.environments import ROOT
 from support import eks_standin, terraform
 from support.cloud_engines import ACCOUNT, CloudEngines, cloud_engines
 from support.tenant_flows import Plan, plan
-from tenantctl import facts
+from tenantctl import addons, facts
 from tenantry_cloud.reading import read_environment
 from tenantry_cloud.tables import read_tables
 
@@ -153,11 +153,13 @@ def test_nothing_says_a_tier(life: Life) -> None:
 
 def test_its_outputs_are_facts(life: Life) -> None:
     """Of the account in which it was made."""
-    told = facts.parse("outputs.json", json.dumps(life.outputs))
+    said = facts.load("outputs.json", json.dumps(life.outputs))
+    told, cluster = facts.parse("outputs.json", said), addons.parse("outputs.json", said)
 
     assert ("dev", ACCOUNT) == (told["environment"], told["account"])
     assert told["roles"]["poolConsumer"].endswith(f"{ACCOUNT}:role/dev-tenantry-pool-consumer")
-    assert life.outputs["cluster"]["value"]["security_group_id"].startswith("sg-")
+    assert cluster is not None
+    assert cluster.vpc_id.startswith("vpc-")
 
 
 def test_peers_are_routed_both_ways(life: Life) -> None:

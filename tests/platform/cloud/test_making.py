@@ -4,19 +4,14 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
-import signal
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
 
 from cloud.environments import ROOT, changed, write
-from cloud.fake_account import ACCOUNT, Account, KilledError, thing
+from cloud.fake_account import ACCOUNT, STATE, Account, KilledError, thing
 from tenantry_cloud import flux
 from tenantry_cloud.making import Making
 from tenantry_cloud.reading import read_environment
@@ -106,6 +101,21 @@ def test_killed_anywhere_it_is_run_again_to_the_same_end(credentials: Path) -> N
         assert [*changes, "flux"] == ONCE, where
 
 
+@pytest.mark.parametrize("resources", range(len(STATE)))
+def test_killed_while_terraform_makes_it_goes_on(credentials: Path, resources: int) -> None:
+    """From what is in its state."""
+    account = Account(kill_in=resources)
+    with pytest.raises(KilledError):
+        _make(account, credentials)
+    assert len(account.state) == resources
+    account.kill_in = None
+
+    _make(account, credentials)
+
+    assert account.state == STATE
+    assert account.changes == ONCE
+
+
 def test_no_secret_is_among_the_words_of_a_command(credentials: Path) -> None:
     """Who lists processes sees neither Gitea's token nor Flux's; nor do people who read along."""
     account = Account()
@@ -150,9 +160,24 @@ def test_missing_programs_are_named(credentials: Path) -> None:
 
 
 def test_a_secret_that_is_missing_is_asked_for(credentials: Path) -> None:
-    """By its name, and with what has to be in it."""
+    """By its name, and with what has to be in it; once it was when all else had been made."""
+    account = Account(has_secret=False)
+
     with pytest.raises(CommandError, match=r"dev/flux/git: lines username=…"):
-        _make(Account(has_secret=False), credentials)
+        _make(account, credentials)
+
+    assert account.changes == []
+
+
+def test_credentials_are_asked_for_before_anything_is_made(credentials: Path) -> None:
+    """Once it was when all else had been made."""
+    credentials.chmod(0o644)
+    account = Account()
+
+    with pytest.raises(RefusedError, match="chmod 600"):
+        _make(account, credentials)
+
+    assert account.changes == []
 
 
 def test_what_somebody_pushed_meanwhile_is_not_written_over(credentials: Path) -> None:
@@ -244,42 +269,6 @@ def test_two_environments_of_a_checkout_share_no_folder(credentials: Path) -> No
 
     assert {Path(folder).name for folder in seen} == {"dev.terraform"}
     assert all(f"home/{name}" in str(account.words) for name in ("dev.tfplan", "dev.kubeconfig"))
-
-
-def test_terraform_saves_what_it_made_when_somebody_presses_ctrl_c(tmp_path: Path) -> None:
-    """It gets the signal, too, and is waited for: a killed one loses state and keeps its lock."""
-    child = "trap 'sleep 0.7; touch saved; exit 0' INT; touch ready; while :; do sleep 0.05; done"
-    program = (
-        "from pathlib import Path; from tenantry_cloud.steps import Shell;"
-        f"Shell(Path('.')).run(['bash', '-c', {child!r}])"
-    )
-    process = subprocess.Popen(
-        [sys.executable, "-c", program],
-        cwd=tmp_path,
-        start_new_session=True,
-        stderr=subprocess.PIPE,
-        text=True,
-        # What is started in the background has it ignored, and can trap it no more.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - no threads
-    )
-    try:
-        until((tmp_path / "ready").exists)
-        os.killpg(process.pid, signal.SIGINT)
-        _, said = process.communicate(timeout=20)
-    finally:
-        process.kill()
-        process.communicate()
-
-    assert (tmp_path / "saved").exists()
-    assert "KeyboardInterrupt" in said
-
-
-def until(condition: Callable[[], bool]) -> None:
-    """Wait for it, for at most twenty seconds."""
-    end = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.02)
 
 
 def test_a_program_that_is_not_there_is_a_status(tmp_path: Path) -> None:

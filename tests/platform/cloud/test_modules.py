@@ -60,6 +60,7 @@ def test_all_files_are_formatted(tool: Path, tree: Path) -> None:
     root.run("fmt", "-check", "-diff", "-recursive", str(ROOT / "platform" / "environments"))
 
 
+@pytest.mark.terraform
 @pytest.mark.parametrize("part", TESTED)
 def test_the_configuration_is_valid(part: str, tool: Path, tree: Path) -> None:
     """For both tools, with the provider that is installed."""
@@ -68,7 +69,7 @@ def test_the_configuration_is_valid(part: str, tool: Path, tree: Path) -> None:
     assert (said["error_count"], said["warning_count"], said["diagnostics"]) == (0, 0, [])
 
 
-@pytest.mark.slow
+@pytest.mark.terraform
 @pytest.mark.parametrize("part", TESTED)
 def test_its_own_tests_pass(part: str, tmp_path: Path) -> None:
     """Every run of tests/*.tftest.hcl, and none is left out. By Terraform alone: see above."""

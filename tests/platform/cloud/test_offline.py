@@ -6,6 +6,7 @@ import json
 import re
 import tomllib
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, Final
 
 import pytest
@@ -13,6 +14,7 @@ import yaml
 
 from cloud.environments import FILES, ROOT
 from support import terraform
+from support.once import once_a_run
 from tenantctl import addons, facts
 from tenantctl.contexts import Context
 from tenantry import names
@@ -38,11 +40,18 @@ def environments(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Offline]
         pytest.skip("terraform is not installed")
     env = terraform.environment(tool, tmp_path_factory.mktemp("environments") / "root")
     tables = read_tables(ROOT)
-    return {
-        file.stem: make_offline(read_environment(file, tables), file, ROOT, env) for file in FILES
-    }
+
+    def made(file: Path) -> Offline:
+        return once_a_run(
+            tmp_path_factory,
+            f"offline-{file.stem}",
+            lambda: make_offline(read_environment(file, tables), file, ROOT, env),
+        )
+
+    return {file.stem: made(file) for file in FILES}
 
 
+@pytest.mark.terraform
 @pytest.mark.parametrize("name", NAMES)
 def test_what_an_environment_is_made_of(
     name: str, environments: dict[str, Offline], golden: Golden
@@ -53,12 +62,13 @@ def test_what_an_environment_is_made_of(
     golden(f"tests/platform/cloud/inventories/{name}.txt", text)
 
 
+@pytest.mark.terraform
 @pytest.mark.parametrize("name", NAMES)
 def test_facts_are_the_charts(name: str, environments: dict[str, Offline]) -> None:
     """As tenantctl takes them from `terraform output -json`; and they are the environment's."""
     outputs = {key: {"value": value} for key, value in environments[name].outputs.items()}
 
-    told = facts.parse("outputs.json", json.dumps(outputs))
+    told = facts.parse("outputs.json", facts.load("outputs.json", json.dumps(outputs)))
 
     environment = read_environment(ROOT / f"platform/environments/{name}.tfvars")
     subnets = Subnets.of(environment.network.cidr)
@@ -71,6 +81,7 @@ def test_facts_are_the_charts(name: str, environments: dict[str, Offline]) -> No
     assert facts.render(told)
 
 
+@pytest.mark.terraform
 @pytest.mark.parametrize("name", NAMES)
 def test_the_context_is_tenantctls(name: str, environments: dict[str, Offline]) -> None:
     """So that what runs in the cluster finds the fleet, the bus, the bounds."""
@@ -84,6 +95,7 @@ def test_the_context_is_tenantctls(name: str, environments: dict[str, Offline]) 
     assert f"{environment.git.url}/{environment.git.fleet}.git" == context.fleet.url
 
 
+@pytest.mark.terraform
 def test_queues_are_those_that_the_fleet_reads(environments: dict[str, Offline]) -> None:
     """The EventSource has them by name."""
     source = yaml.safe_load(
@@ -164,6 +176,7 @@ def _own_names(environment: Offline) -> dict[str, str]:
     }
 
 
+@pytest.mark.terraform
 def test_environments_share_no_name(environments: dict[str, Offline]) -> None:
     """Two live side by side in one account: every name has its environment's, and no other's."""
     all_names: dict[str, str] = {}
@@ -181,6 +194,7 @@ def _statements(value: Any) -> list[Mapping[str, Any]]:
     return document if isinstance(document, list) else [document]
 
 
+@pytest.mark.terraform
 @pytest.mark.parametrize("name", NAMES)
 def test_no_role_may_do_everything(name: str, environments: dict[str, Offline]) -> None:
     """Neither by a policy of Amazon's for administrators, nor by one of ours."""
@@ -195,6 +209,7 @@ def test_no_role_may_do_everything(name: str, environments: dict[str, Offline]) 
                     assert "iam:*" not in statement["Action"], (one.address, statement)
 
 
+@pytest.mark.terraform
 @pytest.mark.parametrize("name", NAMES)
 def test_every_role_is_within_the_boundary(name: str, environments: dict[str, Offline]) -> None:
     """The workstation may make no other: whoever applies from it could make himself anything."""
@@ -205,13 +220,14 @@ def test_every_role_is_within_the_boundary(name: str, environments: dict[str, Of
     assert {boundary} == {role.values["permissions_boundary"] for role in roles}
 
 
+@pytest.mark.terraform
 @pytest.mark.parametrize("name", NAMES)
 def test_add_ons_are_filled_in_by_the_file(
     name: str, environments: dict[str, Offline], golden: Golden
 ) -> None:
     """The fleet's files say what the variables file says; `unset` is what AWS will say."""
     outputs = environments[name].outputs
-    told = addons.parse("outputs.json", json.dumps(outputs))
+    told = addons.parse("outputs.json", outputs)
     assert told is not None
     on = {
         key
@@ -221,11 +237,40 @@ def test_add_ons_are_filled_in_by_the_file(
         if addon.enabled
     }
     assert on == told.addons.keys()
-    copies = told.state_copies.model_copy(update={"key": "unset"})
 
-    files = addons.render(
-        name, told.model_copy(update={"vpc_id": "unset", "state_copies": copies})
-    )
+    files = addons.render(name, told.model_copy(update={"vpc_id": "unset"}))
 
     for path, text in files.items():
         golden(f"platform/fleet/{path}", text.decode())
+
+
+def test_add_ons_of_the_fleet_are_those_of_the_table() -> None:
+    """Which there are, which may be off, and what each needs, by the table of versions."""
+    table = {
+        name: addon
+        for name, addon in read_tables(ROOT).addons.items()
+        if addon.installed_by == "flux"
+    }
+    entries = list(
+        yaml.safe_load_all(
+            (ROOT / "platform/fleet/clusters/addons/entries.yaml").read_text("utf-8")
+        )
+    )
+    addon_of = {e["metadata"]["name"]: e["metadata"]["labels"][addons.LABEL] for e in entries}
+    needs: dict[str, set[str]] = {name: set() for name in table}
+    for entry in entries:
+        for need in entry["spec"].get("dependsOn", []):
+            needs[addon_of[entry["metadata"]["name"]]].add(addon_of.get(need["name"], ""))
+
+    assert sorted(addons.NEEDED) == sorted(name for name, each in table.items() if each.needed)
+    assert sorted(addons.OPTIONAL) == sorted(
+        name for name, each in table.items() if not each.needed
+    )
+    assert table.keys() == set(addon_of.values())
+    for name, each in table.items():
+        assert set(each.needs) & table.keys() <= _all(needs, name), name
+
+
+def _all(needs: Mapping[str, set[str]], name: str) -> set[str]:
+    found = needs.get(name, set()) - {name}
+    return found.union(*(_all(needs, other) for other in found))

@@ -39,6 +39,7 @@ def tool(request: pytest.FixtureRequest) -> Path:
     return found
 
 
+@pytest.mark.terraform
 @pytest.mark.parametrize("part", PARTS)
 def test_a_part_is_formatted_and_valid_and_passes_its_own_tests(
     part: str, tool: Path, tmp_path: Path, golden: Golden

@@ -13,10 +13,11 @@ import pytest
 from cloud.shared_root import Resource, forget, made, open_part
 from iam.evaluator import Principal, Request, assume, decide
 from iam.policies import Policy, parse
+from iam.quotas import ROLE_POLICIES_CHARACTERS, TRUST_POLICY_CHARACTERS
 from support import terraform
 
 #: A provider that starts needs seconds of CPU, of which a busy machine has few.
-pytestmark = pytest.mark.timeout(240)
+pytestmark = [pytest.mark.terraform, pytest.mark.timeout(240)]
 
 ACCOUNT: Final = "000000000000"
 HERE: Final = f"eu-central-1:{ACCOUNT}"
@@ -166,8 +167,11 @@ def _snapshots(role: str) -> Iterator[Cell]:
         asked = {"aws:RequestTag/tenantry:snapshots": of} if of else {}
         own = makes and of == "shared-gitea"
         yield Cell(role, "ec2:CreateSnapshot", VOLUME, allowed=own, told=there)
-        yield Cell(role, "ec2:CreateSnapshot", SNAPSHOT, allowed=own, told=asked)
-        yield Cell(role, "ec2:CreateTags", SNAPSHOT, allowed=own, told=asked)
+        # With its tags or without, which come in a call of their own then: AWS says neither.
+        yield Cell(role, "ec2:CreateSnapshot", SNAPSHOT, allowed=makes, told=asked)
+        whose = makes and of != "other"
+        yield Cell(role, "ec2:CreateTags", SNAPSHOT, allowed=whose, told=asked)
+        yield Cell(role, "ec2:CreateTags", SNAPSHOT, allowed=whose, told=there)
         yield Cell(role, "ec2:DeleteSnapshot", SNAPSHOT, allowed=own, told=there)
         for action in ("CreateTags", "DeleteSnapshot"):
             yield Cell(role, f"ec2:{action}", VOLUME, allowed=False, told=there | asked)
@@ -258,6 +262,20 @@ def test_a_statement_that_is_wider_is_seen(role: str, access: dict[str, dict[str
                 document = copy.deepcopy(access[role])
                 document["Statement"][place] = one
                 assert wrong(role, document), f"{statement['Sid']} as {one}"
+
+
+def test_documents_are_within_what_iam_takes(
+    access: dict[str, dict[str, Any]], resources: dict[str, Resource]
+) -> None:
+    """Each role has one policy of its own; names are as long as they get."""
+    policies = [one for one in resources.values() if one.kind == "aws_iam_role_policy"]
+    roles = [one for one in resources.values() if one.kind == "aws_iam_role"]
+    assert len(policies) == len(roles) == len(access) + 1, "and one for flow logs"
+    for one in (*policies, *roles):
+        document = one.values.get("policy") or one.values["assume_role_policy"]
+        length = len(json.dumps(json.loads(document), separators=(",", ":")))
+        most = ROLE_POLICIES_CHARACTERS if one in policies else TRUST_POLICY_CHARACTERS
+        assert length <= most, one.address
 
 
 def test_a_resource_is_named_where_one_can_be(access: dict[str, dict[str, Any]]) -> None:

@@ -10,6 +10,7 @@ from iam.platform_rendered import render_platform
 from iam.rendered import Roles, render
 from iam.report import report
 from support import terraform
+from support.once import once_a_run
 
 #: What was rendered, for the end of the run.
 RENDERED: Final = pytest.StashKey[dict[str, Roles]]()
@@ -24,7 +25,8 @@ def rendered(
     if tool is None:
         # On a person's machine only: in CI a skip is a failure.
         pytest.skip("terraform is not installed")
-    found = render(tool, tmp_path_factory.mktemp("identity") / "module")
+    folder = tmp_path_factory.mktemp("identity") / "module"
+    found = once_a_run(tmp_path_factory, "roles", lambda: render(tool, folder))
     pytestconfig.stash[RENDERED] = found
     return found
 
@@ -42,7 +44,8 @@ def platform_rendered(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Rol
     if tool is None:
         # On a person's machine only: in CI a skip is a failure.
         pytest.skip("terraform is not installed")
-    return render_platform(tool, tmp_path_factory.mktemp("platform") / "module")
+    folder = tmp_path_factory.mktemp("platform") / "module"
+    return once_a_run(tmp_path_factory, "platform-roles", lambda: render_platform(tool, folder))
 
 
 @pytest.fixture(scope="session")

@@ -106,7 +106,7 @@ _VERBS: Final[Mapping[str, tuple[Line, ...]]] = {
     "deploy": (
         Line("sqs:GetQueueUrl sqs:GetQueueAttributes", _named("dead letters")),
         _SIGN_IN,
-        Line("ecr:BatchGetImage", ("repository of ours",)),
+        Line("ecr:BatchGetImage ecr:GetDownloadUrlForLayer", ("repository of ours",)),
     ),
     "move": (
         _PLACEMENTS,

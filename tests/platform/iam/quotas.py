@@ -13,3 +13,6 @@ from typing import Final
 ROLE_POLICIES_CHARACTERS: Final = 10_240
 TRUST_POLICY_CHARACTERS: Final = 2_048
 ROLE_NAME_CHARACTERS: Final = 64
+#: Of a managed policy, alike; and of how many a role has by default.
+MANAGED_POLICY_CHARACTERS: Final = 6_144
+MANAGED_POLICIES: Final = 10

@@ -277,8 +277,9 @@ def _is_allowed(thing: Thing, action: str, said: str) -> bool:  # noqa: PLR0911 
         return is_named and is_ours
     if action == "eks:CreatePodIdentityAssociation":
         return thing.label == "the cluster" and is_ours
-    if action == "iam:PassRole":
-        return said == PODS and thing.label.removeprefix("role ") in _PASSED
+    if action in {"iam:PassRole", "iam:GetRole"}:
+        is_passed = thing.label.removeprefix("role ") in _PASSED
+        return is_passed and (action == "iam:GetRole" or said == PODS)
     if action in _TAGGED or action == "cloudwatch:PutMetricAlarm":
         if thing.whose == "new":
             return is_ours
@@ -302,7 +303,7 @@ _GROUPS: Final = {
     "T": _TAGGED | {"cloudwatch:PutMetricAlarm"},
     "U": _UNTAGGED,
     "C": _CHANGED,
-    "P": frozenset({"iam:PassRole"}),
+    "P": frozenset({"iam:PassRole", "iam:GetRole"}),
 }
 
 
@@ -320,7 +321,7 @@ def table(roles: Roles) -> str:
     return "\n".join(
         [
             "L list, s see, M make, T tag or put, U take a tag off that grants nothing,",
-            "C change or remove, P pass to pods, ! anything else of the service; - is denied",
+            "C change or remove, P pass to pods and look at, ! anything else; - is denied",
             *(
                 f"{label:{width}} {''.join(one for one in [*_GROUPS, '!'] if one in found) or '-'}"
                 for label, found in allowed.items()

@@ -368,6 +368,7 @@ LISTED = [{"Key": key, "Value": value} for key, value in TAGS.items()]
                 Needed("eks:CreatePodIdentityAssociation", f"{EKS}:cluster/laptop", GIVEN),
                 Needed("eks:TagResource", f"{EKS}:podidentityassociation/laptop/a-new", GIVEN),
                 Needed("iam:PassRole", ROLE, {"iam:PassedToService": "pods.eks.amazonaws.com"}),
+                Needed("iam:GetRole", ROLE),
             ],
             id="an association",
         ),

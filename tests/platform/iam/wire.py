@@ -323,3 +323,5 @@ def _eks(call: Call) -> Iterator[Needed]:
     for name in ("roleArn", "targetRoleArn"):
         if name in body:
             yield Needed("iam:PassRole", body[name], {"iam:PassedToService": PODS})
+            # As CloudFormation's schema of the association has it.
+            yield Needed("iam:GetRole", body[name])

@@ -107,6 +107,18 @@ def test_another_lock_is_another_folder(locks: Path) -> None:
     assert tool.make("some") != before
 
 
+def test_promtool_is_made_without_the_clouds(locks: Path, calls: Calls) -> None:
+    """Whose clients are half of what it is built from, and no matter of rules."""
+    (locks / "promtool").mkdir()
+    text = "module promtool\n\ntool example.com/cmd/promtool\n"
+    (locks / "promtool" / "go.mod").write_text(text)
+
+    tool.make("promtool")
+    tool.make("some")
+
+    assert ["remove_all_sd" in call for call in calls()] == [True, False, False]
+
+
 def test_a_build_that_fails_leaves_nothing(locks: Path, calls: Calls) -> None:
     """The next run tries again."""
     path = locks / "some" / "go.mod"

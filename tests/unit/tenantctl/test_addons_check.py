@@ -17,7 +17,7 @@ from tenantctl.snapshot import Snapshot
 FLEET: Final = ROOT / "platform" / "fleet"
 FILES: Final = {
     str(path.relative_to(FLEET)): path.read_bytes()
-    for part in ("addons", "clusters")
+    for part in ("addons", "automation", "clusters", "notifications")
     for path in (FLEET / part).rglob("*.yaml")
 }
 FACTS: Final = "clusters/dev/addons/facts.yaml"
@@ -48,6 +48,14 @@ def test_a_fleet_without_add_ons_has_none() -> None:
     assert [] == wrong({"README.md": b"A fleet."})
 
 
+def test_what_follows_nothing_needs_no_fact_of_automations() -> None:
+    """Staging and production; a fact that they have nevertheless is no mistake."""
+    facts = FACTS.replace("dev", "staging")
+    files = changed(facts, lambda said: said["data"].pop("registry"))
+
+    assert [] == wrong(files, "staging")
+
+
 def off(addon: str) -> Change:
     """Leaves an add-on out."""
     patch = {"target": {"labelSelector": f"tenantry.dev/addon={addon}"}, "patch": "{}"}
@@ -59,6 +67,8 @@ def off(addon: str) -> Change:
     [
         (FACTS, lambda said: said["data"].pop("cluster_name"), "cluster_name is missing: addons/"),
         (FACTS, lambda said: said["data"].pop("keda_version"), "keda_version is missing"),
+        (FACTS, lambda said: said["data"].pop("git_cidr"), "git_cidr is missing: notifications"),
+        (FACTS, lambda said: said["data"].pop("registry"), "registry is missing: automation"),
         (FACTS, lambda said: said["data"].update(clustername="dev"), "'clustername' is nobody's"),
         (FACTS, lambda said: said.pop("data"), "karpenter_version is missing"),
         (

@@ -4,27 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import json
-import re
-from collections.abc import AsyncGenerator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import pytest
 import yaml
-from typer.testing import CliRunner, Result
 
+from support.cli_calls import Call, calling, said
 from support.cluster_outputs import CLUSTER, FACTS
 from support.control_world import World, dead_letters_of
 from support.fleets import a_pool
-from tenantctl import cli
-from tenantctl.app import App
 from tenantctl.check import Bounds
 from tenantctl.contexts import Context
 from tenantctl.errors import GitError
-from tenantctl.ports import Observer
-from tenantctl.smoke import Smoke
 
-Call = Callable[..., Result]
 SMALL = Bounds(basic_a_pool=1, advanced_a_pool=1, premium_a_group=1, load_balancers=2)
 
 
@@ -47,22 +39,7 @@ def call(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Call:
         }
     )
 
-    @asynccontextmanager
-    async def opened(name: str, found: Context, observer: Observer) -> AsyncGenerator[App]:
-        world.control.observer = observer
-        smoke = Smoke(url=None, domain=None, tokens=None)
-        async with AsyncExitStack() as stack:
-            yield App(name, found, world.fleet, world.control, smoke, stack)
-
-    monkeypatch.setattr(cli.common, "load", lambda _: ("test", context))
-    monkeypatch.setattr(cli.common, "opened", opened)
-    runner = CliRunner()
-    return lambda *arguments: runner.invoke(cli.app, list(arguments))
-
-
-def said(result: Result) -> str:
-    """What a person reads, in one line of words."""
-    return re.sub(r"\s+", " ", result.stdout + result.stderr)
+    return calling(world, context, monkeypatch)
 
 
 BAD = (
@@ -244,6 +221,10 @@ def test_facts_and_what_fills_in_add_ons_are_one_commit(
         == yaml.safe_load(told.files["facts/dev/facts.yaml"])["data"]["context"]
     )
     assert "nothing to change" in said(call("facts", str(file)))
+
+    cluster["name"] = "staging"
+    file.write_text(json.dumps(outputs), encoding="utf-8")
+    assert "is of staging, and this context of dev" in said(call("facts", str(file)))
 
     del cluster["vpc_id"]
     file.write_text(json.dumps(outputs), encoding="utf-8")

@@ -57,6 +57,17 @@ def test_a_request_is_read(verb: str) -> None:
     assert WHOLE[verb] == {key: getattr(event, key) for key in WHOLE[verb]}
 
 
+def test_what_was_published_last_is_named_by_nobody() -> None:
+    """A request for it has no tier and no release; the schema says so, too."""
+    body = request("deploy", tier=None, release=None, rings=None, candidate=True)
+
+    event = parsed(body)
+
+    assert isinstance(event, events.Deploy)
+    assert event.candidate
+    assert VALIDATOR.is_valid(body)
+
+
 REFUSED: Final[dict[str, tuple[str, Any]]] = {
     "another version": ("version: this reads", request("suspend", version=2)),
     "a version that is a word": ("version: this reads", request("suspend", version="1")),
@@ -86,6 +97,13 @@ REFUSED: Final[dict[str, tuple[str, Any]]] = {
     "a move that leads nowhere": ("tier: a move leads", request("move", tier=None, pool=None)),
     "a rollback that leads somewhere": ("rollback: it goes back", request("move", rollback=True)),
     "a tag": ("release: .*is no release", request("deploy", release="1.4.0")),
+    "no tier to deploy to": ("tier: Field required", request("deploy", tier=None)),
+    "nothing to deploy": ("release: Field required", request("deploy", release=None)),
+    "what was published last, of a tier": (
+        "candidate: it reaches every tier",
+        request("deploy", candidate=True, release=None, rings=None),
+    ),
+    "no candidate": ("candidate: Input should be True", request("deploy", candidate=False)),
     "another ring to deploy to": (
         "rings.1: Input should be",
         request("deploy", rings=["r0", "x"]),
@@ -142,10 +160,13 @@ def test_the_schema_takes_what_is_read(verb: str) -> None:
     least = {key: value for key, value in whole.items() if key in form["required"]}
     if verb == "move":
         least["tier"] = "premium"
+    if verb == "deploy":
+        least["candidate"] = True
     for body in (whole, least):
         VALIDATOR.validate(body)
         parsed(body)
-    assert set(form["properties"]) == set(whole)
+    alone = {"candidate"} if verb == "deploy" else set()
+    assert set(form["properties"]) == set(whole) | alone
 
 
 #: Rules that a JSON Schema cannot say, or that are about the text and not what it says.

@@ -12,7 +12,7 @@ import make_facts
 from cluster.admission import facts as told_by_the_chart
 from support.cluster_outputs import FACTS
 from tenantctl.errors import InvalidError
-from tenantctl.facts import facts_path, parse, plain, render
+from tenantctl.facts import facts_path, load, parse, plain, render
 
 
 def test_they_are_what_the_chart_takes() -> None:
@@ -31,7 +31,7 @@ def test_they_are_what_the_chart_takes() -> None:
 )
 def test_they_are_read_as_terraform_and_people_write_them(text: str) -> None:
     """Themselves, under their name, and as an output of a Terraform root."""
-    assert parse("facts.json", text) == FACTS
+    assert parse("facts.json", load("facts.json", text)) == FACTS
 
 
 @pytest.mark.parametrize(
@@ -49,14 +49,14 @@ def test_what_the_chart_would_refuse_is_refused_before_it_is_pushed(
 ) -> None:
     """By key and rule."""
     with pytest.raises(InvalidError, match=said):
-        parse("facts.json", json.dumps({**FACTS, **change}))
+        parse("facts.json", {**FACTS, **change})
 
 
 @pytest.mark.parametrize("text", ["[]", "{", "acme", ""])
 def test_what_is_no_mapping_is_named(text: str) -> None:
     """With the file's name."""
     with pytest.raises(InvalidError, match=r"^facts\.json: "):
-        parse("facts.json", text)
+        parse("facts.json", load("facts.json", text))
 
 
 def test_admission_is_told_what_the_chart_renders_by() -> None:

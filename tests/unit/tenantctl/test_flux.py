@@ -12,7 +12,7 @@ from kubernetes_asyncio.client.exceptions import ApiException
 from support.fleets import a_tenant
 from tenantctl.errors import UnavailableError
 from tenantctl.files import render
-from tenantctl.flux import GIVEN_UP_SECONDS, _asked, applied_of
+from tenantctl.flux import GIVEN_UP_SECONDS, applied_of, asked
 
 SINCE: Final = datetime(2026, 11, 22, tzinfo=UTC).timestamp()
 
@@ -108,7 +108,7 @@ async def test_a_refusal_says_who_may_not_do_what(
         raise error
 
     with pytest.raises(UnavailableError) as caught:
-        await _asked(ask, "helmreleases tenants/acme")
+        await asked(ask, "helmreleases tenants/acme")
 
     for part in ("helmreleases tenants/acme", *parts):
         assert part in str(caught.value)

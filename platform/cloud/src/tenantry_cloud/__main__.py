@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import io
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,6 +12,7 @@ from pathlib import Path
 from tenantry_cloud import cli
 from tenantry_cloud.errors import CloudError
 from tenantry_cloud.reading import FOLDER, environment_files, read_environment
+from tenantry_cloud.steps import Shell, TerminatedError
 from tenantry_cloud.tables import checkout
 
 
@@ -21,9 +24,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except CloudError as error:
         sys.stderr.write(f"{error}\n")
         return error.exit_code
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
         sys.stderr.write("interrupted: the same command goes on from there\n")
-        return 130
+        return 143 if isinstance(error, TerminatedError) else 130
 
 
 def _check(asked: argparse.Namespace) -> int:
@@ -60,4 +63,8 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, Shell.terminate)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a locale may lack what we say
+            stream.reconfigure(errors="replace")
     sys.exit(main())

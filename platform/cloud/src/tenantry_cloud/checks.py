@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Collection, Iterable
 from ipaddress import IPv4Network, ip_network
 from typing import Final
@@ -11,7 +12,8 @@ REGION: Final = r"[a-z]{2}(-[a-z]+)+-[0-9]"
 INSTANCE_TYPE: Final = r"[a-z][a-z0-9-]*[.][a-z0-9-]+"
 #: Machines of Amazon's own processors: m7g, c7gn, r8gd; not g5.
 GRAVITON: Final = r"[a-z]+[0-9]+g[a-z]*[.].*"
-RELEASE: Final = r"[0-9]+[.][0-9]+[.][0-9]+"
+#: At most three digits each: Terraform compares releases as one number.
+RELEASE: Final = r"[0-9]{1,3}[.][0-9]{1,3}[.][0-9]{1,3}"
 
 
 def fits(pattern: str, text: str) -> bool:
@@ -41,6 +43,11 @@ def is_any_range(text: str) -> bool:
     except ValueError:
         return False
     return "/" in text
+
+
+def is_tag(text: str) -> bool:
+    """Whether a tag's key or value may be made of it."""
+    return all(one in "_.:/=+-@" or unicodedata.category(one)[0] in "LNZ" for one in text)
 
 
 def release(version: str) -> tuple[int, ...]:

@@ -1,8 +1,8 @@
 """`make destroy`: says first what goes, refuses while tenants have data, and reports leftovers.
 
-The order is that of what would hang or leak in any other: no tenants → Flux is suspended → load
-balancers, node pools and volumes are deleted through the cluster and waited for → Terraform → what
-still bears the environment's tag.
+The order is that of what would hang or leak in any other: no tenants → Flux is suspended →
+requests are no longer taken → still no tenants → load balancers, node pools and volumes are
+deleted through the cluster and waited for → Terraform → what still bears the environment's tag.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from tenantry_cloud.flux import RECONCILE
 from tenantry_cloud.model import Environment
 from tenantry_cloud.root import Root, grouped
 from tenantry_cloud.steps import (
+    CommandError,
+    Done,
     LeftoversError,
     RefusedError,
     Step,
@@ -29,10 +31,14 @@ from tenantry_cloud.steps import (
 )
 
 _GONE_SECONDS: Final = 900
+_REGISTRY: Final = "aws_dynamodb_table.registry"
 #: What is protected: from deletion, and while something is in it. What of it is gone, a destroy
 #: that was interrupted has taken: it is not made again.
-PROTECTED: Final = ("aws_dynamodb_table.registry", "aws_s3_bucket.state_copies")
+PROTECTED: Final = (_REGISTRY, "aws_s3_bucket.state_copies")
 _TENANTS_SHOWN: Final = 5
+#: What takes requests, and what asks by itself. Flux makes them again, if it goes on.
+_INTAKE: Final = ("eventsources.argoproj.io", "cronworkflows.argoproj.io")
+_WORKFLOWS: Final = "workflows.argoproj.io"
 #: What controllers make in AWS because of them; deleted while the controllers run.
 _CLUSTER_OBJECTS: Final = (
     "ingresses.networking.k8s.io",
@@ -80,8 +86,7 @@ class Destroying:
         name = self.said.environment
         addresses = root.resources()
         self._say_what_goes(addresses)
-        if reasons := list(self.reasons()):
-            raise RefusedError("\n".join([f"{name} is not destroyed:", *reasons]))
+        self._refuse()
         answer = self.confirmed or self.world.ask(f"Type {name} to destroy all of it:")
         if answer != name:
             raise RefusedError(f"Nothing was destroyed. CONFIRM={name} agrees beforehand.")
@@ -97,22 +102,38 @@ class Destroying:
     def steps(self, root: Root) -> list[Step]:
         """All that there is to do, in its order."""
         return [
-            Step("Flux is suspended", self._has_no_cluster, self._suspend),
-            Step("load balancers, nodes and volumes", self._has_no_cluster, self._empty),
+            Step("Flux is suspended", self._is_empty, self._suspend),
+            Step("requests are no longer taken", self._is_empty, self._stop_intake),
+            Step("nobody has come meanwhile", _never, self._refuse_again),
+            Step("load balancers, nodes and volumes", self._is_empty, self._empty),
+            # The same again: that took its time, and tenantctl needs no cluster.
+            Step("nobody has come meanwhile", _never, self._refuse_again),
             Step(
                 "deletion protection is taken off",
-                lambda: not (self.said.protected and _protected(root)),
-                lambda: root.unprotect(_protected(root)),
+                lambda: not (self.said.protected and self._protected(root)),
+                lambda: root.unprotect(self._protected(root)),
             ),
             Step("Terraform", lambda: not root.resources(), root.destroy),
-            Step("what still has the tag", lambda: False, self._sweep),
+            Step("what still has the tag", _never, self._sweep),
         ]
+
+    def _refuse(self, *more: str) -> None:
+        if reasons := list(self.reasons()):
+            name = self.said.environment
+            raise RefusedError("\n".join([f"{name} is not destroyed:", *reasons, *more]))
+
+    def _refuse_again(self) -> None:
+        self._refuse(
+            "Flux is suspended by now: `make environment` says how the environment goes on."
+        )
 
     def reasons(self) -> Iterator[str]:
         """Why it is not destroyed: whose data would go."""
         name = self.said.environment
         living = sorted(
-            tenant for tenant, status in self._placements().items() if status != "offboarded"
+            tenant
+            for tenant, status in (self._placements() or {}).items()
+            if status != "offboarded"
         )
         if living:
             more = f" and {len(living) - _TENANTS_SHOWN} more" * (len(living) > _TENANTS_SHOWN)
@@ -142,13 +163,14 @@ class Destroying:
         words = ("aws", *words, "--region", self.said.region, "--output=json")
         return json.loads(output(self.world.commands, *words) or "null")
 
-    def _placements(self) -> Mapping[str, str]:
+    def _placements(self) -> Mapping[str, str] | None:
+        """Status by tenant; nothing where the registry's table is not there."""
         words = ("aws", "dynamodb", "scan", "--table-name", f"{self.said.environment}-tenants")
         done = self.world.commands.run(
             (*words, "--consistent-read", "--region", self.said.region, "--output=json")
         )
         if "ResourceNotFoundException" in done.err:
-            return {}
+            return None
         if done.status:
             raise failed(words, done)
         return {
@@ -185,6 +207,20 @@ class Destroying:
         found = json.loads(done.out or "{}")
         return bool(found.get("Versions") or found.get("DeleteMarkers"))
 
+    def _protected(self, root: Root) -> list[str]:
+        """What is there and protected. The state may be older than the table's end."""
+        gone = {_REGISTRY} if self._placements() is None else set()
+        return sorted({*PROTECTED} & {*root.resources()} - gone)
+
+    def _is_empty(self) -> bool:
+        """Whether nothing in AWS is the cluster's doing, so that nothing is asked of it.
+
+        Terraform makes the registry's table last of all, and destroys it first. Without the table,
+        nothing was ever installed, or a destroy was interrupted that had emptied the cluster; and
+        who is let in, or the way there, may be gone already.
+        """
+        return self._has_no_cluster() or self._placements() is None
+
     def _has_no_cluster(self) -> bool:
         words = ("aws", "eks", "describe-cluster", "--name", self.said.environment)
         done = self.world.commands.run((*words, "--region", self.said.region))
@@ -195,17 +231,37 @@ class Destroying:
         return False
 
     def _kubectl(self, *words: str) -> str:
+        done = self._kubectl_done(*words)
+        if done.status:
+            raise self._unreachable(words, done)
+        return done.out
+
+    def _kubectl_done(self, *words: str) -> Done:
         self.home.mkdir(parents=True, exist_ok=True)
         output(
             self.world.commands,
             *("aws", "eks", "update-kubeconfig", "--name", self.said.environment),
             *("--region", self.said.region, "--kubeconfig", str(self.kubeconfig)),
         )
-        return output(self.world.commands, "kubectl", f"--kubeconfig={self.kubeconfig}", *words)
+        return self.world.commands.run(("kubectl", f"--kubeconfig={self.kubeconfig}", *words))
+
+    @staticmethod
+    def _unreachable(words: tuple[str, ...], done: Done) -> CommandError:
+        return failed(
+            ("kubectl", *words),
+            done,
+            "Load balancers, nodes and volumes go through the cluster. If it cannot be reached, "
+            "`make environment` mends it first.",
+        )
 
     def _kinds(self, wanted: tuple[str, ...]) -> list[str]:
         """Those of them that the cluster knows: an add-on may be off."""
-        known = set(self._kubectl("api-resources", "--output=name").split())
+        done = self._kubectl_done("api-resources", "--output=name")
+        # It fails, too, where a part of the API has no pod any more, as when nodes go: all other
+        # kinds are said then.
+        if not done.out:
+            raise self._unreachable(("api-resources",), done)
+        known = set(done.out.split())
         return [kind for kind in wanted if kind in known]
 
     def _suspend(self) -> None:
@@ -231,6 +287,17 @@ class Destroying:
                         '--patch={"spec":{"suspend":true}}',
                     )
 
+    def _stop_intake(self) -> None:
+        for kind in self._kinds(_INTAKE):
+            self._kubectl("delete", kind, "--all", "--all-namespaces", "--wait=false")
+        wait(self.world, _GONE_SECONDS, 10, self._at_work)
+
+    def _at_work(self) -> str:
+        """What takes requests yet, and workflows at work: they may register somebody."""
+        names = self._names(_INTAKE)
+        names += self._names((_WORKFLOWS,), "--selector=workflows.argoproj.io/completed!=true")
+        return ", ".join(names[:_TENANTS_SHOWN])
+
     def _empty(self) -> None:
         for kind in self._kinds(_CLUSTER_OBJECTS):
             found = json.loads(self._kubectl("get", kind, "--all-namespaces", "--output=json"))
@@ -246,15 +313,21 @@ class Destroying:
         wait(self.world, _GONE_SECONDS, 10, self._still_there)
 
     def _still_there(self) -> str:
-        names = []
-        for kind in self._kinds(_TO_BE_GONE):
-            names += self._kubectl("get", kind, "--all-namespaces", "--output=name").split()
-        return ", ".join(names[:_TENANTS_SHOWN])
+        return ", ".join(self._names(_TO_BE_GONE)[:_TENANTS_SHOWN])
+
+    def _names(self, kinds: tuple[str, ...], *selected: str) -> list[str]:
+        return [
+            name
+            for kind in self._kinds(kinds)
+            for name in self._kubectl(
+                "get", kind, "--all-namespaces", "--output=name", *selected
+            ).split()
+        ]
 
     def _sweep(self) -> None:
         for line in sweeping.sweep(self.world.commands, self.said):
             self.world.say(f"  {line}")
 
 
-def _protected(root: Root) -> list[str]:
-    return sorted({*PROTECTED} & {*root.resources()})
+def _never() -> bool:
+    return False

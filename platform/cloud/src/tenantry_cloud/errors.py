@@ -6,7 +6,7 @@
 | 1 | a bug of our own |
 | 2 | a variables file is not valid, or not there; nothing was tried |
 | 3 to 5 | of `make` and `destroy`: see `steps` |
-| 130 | interrupted; the same command goes on from there |
+| 130, 143 | interrupted, by Ctrl-C or SIGTERM; the same command goes on from there |
 """
 
 from __future__ import annotations

@@ -56,6 +56,8 @@ def instance(said: Environment) -> dict[str, Any]:
         "kind": "FluxInstance",
         "metadata": {"name": "flux", "namespace": NAMESPACE},
         "spec": {
+            # Without an artifact the operator takes the manifests in its own image, which name
+            # each controller by digest: its version says what runs.
             "distribution": {
                 "version": said.addons["flux"].version,
                 "registry": "ghcr.io/fluxcd",

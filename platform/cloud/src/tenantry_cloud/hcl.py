@@ -1,11 +1,14 @@
 """Variables files are HCL, of which they use literals alone: nothing in them is worked out.
 
 python-hcl2 gives the tree. Its own values are not taken: of two settings of one name it keeps the
-last, and it tells `"${x}"` and `x` alike.
+last, and it tells `"${x}"` and `x` alike. Where its grammar takes more than Terraform's, as two
+settings in a line, that is refused here.
 """
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -16,6 +19,9 @@ from lark.exceptions import LarkError, UnexpectedInput
 _LITERALS: Final[dict[str, Any]] = {"null": None, "true": True, "false": False}
 #: What stands between values, and means nothing.
 _FILLING: Final = frozenset({"new_line_or_comment"})
+#: So long may a number be: as many digits are exact for Python as for Terraform.
+_DIGITS: Final = 17
+_BLOCK_COMMENT: Final = re.compile(r"/\*.*?\*/", re.DOTALL)
 
 
 class SyntaxFaultError(Exception):
@@ -28,13 +34,24 @@ def read_literals(text: str) -> dict[str, Any]:
     Raises:
         SyntaxFaultError: It is no HCL, sets something twice, or has something to be worked out.
     """
+    # As Terraform has it: a byte order mark is passed over, and lines may end as on Windows.
+    text = text.removeprefix("\ufeff").replace("\r\n", "\n")
+    if "\r" in text:
+        line = text[: text.index("\r")].count("\n") + 1
+        raise SyntaxFaultError(f"line {line}: a carriage return that ends no line")
     try:
-        tree = hcl2.parses_to_tree(text)
+        return _settings(hcl2.parses_to_tree(text))
     except UnexpectedInput as error:
         raise SyntaxFaultError(f"line {error.line}: this is no HCL") from None
     except LarkError as error:
         raise SyntaxFaultError(f"this is no HCL: {error}") from None
+    except RecursionError:
+        raise SyntaxFaultError("this is nested too deep") from None
+
+
+def _settings(tree: Tree[Token]) -> dict[str, Any]:
     (body,) = _parts(tree)
+    _check_separators(body)
     found: dict[str, Any] = {}
     for setting in _parts(body):
         if setting.data != "attribute":
@@ -72,7 +89,36 @@ def _negative(tree: Tree[Token]) -> Any:
     return -number
 
 
+def _check_separators(tree: Tree[Token]) -> None:
+    """Between two settings is a new line, or in an object a comma, which ends its line."""
+    is_open = is_line = False
+    for child in tree.children:
+        if child == ",":
+            if is_line:
+                raise SyntaxFaultError(f"{_line(tree)}a comma at the beginning of a line")
+            is_open = False
+        elif isinstance(child, Tree) and child.data in _FILLING:
+            said = "".join(map(str, child.scan_values(lambda value: isinstance(value, Token))))
+            if is_open and "\n" in _BLOCK_COMMENT.sub("", said):
+                is_open, is_line = False, True
+        elif isinstance(child, Tree):
+            if is_open:
+                raise SyntaxFaultError(f"{_line(child)}two settings in a line")
+            is_open, is_line = True, False
+
+
+def _number(tree: Tree[Token]) -> int | float:
+    text = _text(tree)
+    if len(text) > _DIGITS:
+        raise SyntaxFaultError(f"{_line(tree)}a number has at most {_DIGITS} characters")
+    if text.isdecimal():
+        return int(text)
+    # 40.0 is 40 to Terraform; 1e400 is more than Python knows, and too much for any rule.
+    return int(number) if (number := float(text)).is_integer() else number
+
+
 def _object(tree: Tree[Token]) -> dict[str, Any]:
+    _check_separators(tree)
     found: dict[str, Any] = {}
     for element in _parts(tree):
         key, value = _parts(element)
@@ -84,18 +130,22 @@ def _string(tree: Tree[Token]) -> str:
     text = ""
     for part in _parts(tree):
         token = part.children[0]
-        if not isinstance(token, Token) or token.type != "STRING_CHARS" or "\\" in token:
+        if (
+            not isinstance(token, Token)
+            or token.type != "STRING_CHARS"
+            or not {"\\", "\n"}.isdisjoint(token)
+        ):
             raise SyntaxFaultError(
-                f"{_line(tree)}a text here has no ${{…}}, %{{…}}, $${{ or backslash"
+                f"{_line(tree)}a text here has no ${{…}}, %{{…}}, $${{, backslash or line break"
             )
         text += token
-    return text
+    return unicodedata.normalize("NFC", text)  # as Terraform does
 
 
 _READERS: Final[dict[str, Callable[[Tree[Token]], Any]]] = {
     "literal_value": _literal,
-    "int_lit": lambda tree: int(_text(tree)),
-    "float_lit": lambda tree: float(_text(tree)),
+    "int_lit": _number,
+    "float_lit": _number,
     "unary_op": _negative,
     "string": _string,
     "tuple": lambda tree: [_value(item) for item in _parts(tree)],
@@ -104,7 +154,8 @@ _READERS: Final[dict[str, Callable[[Tree[Token]], Any]]] = {
 
 
 def _name(tree: Tree[Token]) -> str:
-    while tree.data in {"object_elem_key", "expr_term"} and len(_parts(tree)) == 1:
+    # In parentheses it would be worked out: (x) is no name, but a variable.
+    while tree.data in {"object_elem_key", "expr_term"} and len(tree.children) == 1:
         (tree,) = _parts(tree)
     if tree.data == "identifier":
         return _text(tree)

@@ -25,7 +25,7 @@ class Making:
     """What it takes to make an environment.
 
     Attributes:
-        credentials: Of Gitea, once it is asked for: making may be without, where all is seeded.
+        credentials: Of Gitea, when they are asked for.
         home: A folder of this checkout's own, for contexts and kubeconfigs.
         is_agreed: Changes that Terraform plans are applied without a question.
     """
@@ -53,6 +53,7 @@ class Making:
         root = Root(commands, said, self.home)
         return [
             Step("programs and account", _never, lambda: _check(self.world, root)),
+            Step("what it takes to sign in to Git", _never, self._ask_first),
             Step("bucket of the state", root.has_bucket, lambda: _no_bucket(said)),
             Step("Terraform, from the state", _never, root.init),
             Step("network, cluster, identity, queues", _never, lambda: self._terraform(root)),
@@ -66,6 +67,11 @@ class Making:
             Step("Flux", self._has_flux, self._flux),
             Step("everything that Flux follows", _never, self._wait),
         ]
+
+    def _ask_first(self) -> None:
+        """Of what is needed later: not when half an hour has gone, and money with it."""
+        self.credentials()
+        self._git_secret()
 
     def _terraform(self, root: Root) -> None:
         planned = root.plan()
@@ -128,7 +134,8 @@ class Making:
         )
         return f"secret/{flux.NAMESPACE}" in found.split()
 
-    def _secret(self) -> None:
+    def _git_secret(self) -> tuple[str, str]:
+        """What Flux reads the fleet with: a name, and a password."""
         name = f"{self.said.environment}/flux/git"
         text = output(
             self.world.commands,
@@ -143,11 +150,12 @@ class Making:
         known = dict(line.partition("=")[::2] for line in text.splitlines() if line)
         if not {"username", "password"} <= known.keys():
             raise RefusedError(f"{name}: a line username=… and a line password=… are needed.")
+        return known["username"], known["password"]
+
+    def _secret(self) -> None:
         self._kubectl(
             *("apply", "--server-side", "--filename=-"),
-            stdin=flux.manifest(
-                flux.namespace(), flux.git_secret(known["username"], known["password"])
-            ),
+            stdin=flux.manifest(flux.namespace(), flux.git_secret(*self._git_secret())),
         )
 
     def _has_flux(self) -> bool:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from typing import Any, Final
 from tenantry_cloud.errors import TerraformFailedError
 from tenantry_cloud.model import Environment, Peer
 from tenantry_cloud.providers import cli_configuration
+from tenantry_cloud.steps import NOT_INSTALLED, TIMED_OUT, Shell
 
 _RUN: Final = "offline"
 _FOLDER: Final = Path("platform/terraform")
@@ -130,26 +130,15 @@ run "{_RUN}" {{}}
 
 
 def _terraform(folder: Path, env: Mapping[str, str], *arguments: str) -> str:
-    try:
-        done = subprocess.run(
-            ["terraform", *arguments],
-            cwd=folder,
-            env={**env, "TF_IN_AUTOMATION": "1", "CHECKPOINT_DISABLE": "1"},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=_SECONDS,
-            check=False,
-        )
-    except FileNotFoundError:
-        raise TerraformFailedError(
-            "terraform is not on the PATH: version 1.11 or later is needed"
-        ) from None
-    except subprocess.TimeoutExpired:
-        raise TerraformFailedError(
-            f"terraform {arguments[0]} did not end within {_SECONDS:.0f} s"
-        ) from None
-    if done.returncode:
-        said = (done.stdout + done.stderr).strip().splitlines()
+    done = Shell(folder, _SECONDS).run(
+        ["terraform", *arguments],
+        env={**env, "TF_IN_AUTOMATION": "1", "CHECKPOINT_DISABLE": "1"},
+    )
+    if done.status == NOT_INSTALLED:
+        raise TerraformFailedError("terraform is not on the PATH: version 1.11 or later is needed")
+    if done.status == TIMED_OUT:
+        raise TerraformFailedError(f"terraform {arguments[0]} did not end within {_SECONDS:.0f} s")
+    if done.status:
+        said = (done.out + done.err).strip().splitlines()
         raise TerraformFailedError(f"terraform {arguments[0]} failed:\n" + "\n".join(said[-40:]))
-    return done.stdout
+    return done.out

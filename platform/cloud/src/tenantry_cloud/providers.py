@@ -9,12 +9,12 @@ from __future__ import annotations
 import os
 import platform
 import re
-import subprocess
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from tenantry_cloud.errors import TerraformFailedError
+from tenantry_cloud.steps import NOT_INSTALLED, Shell
 
 
 def cli_configuration(tool: Path, folder: Path) -> Path:
@@ -72,20 +72,12 @@ def _registry_host(tool: Path, scratch: Path) -> str:
     (asked / "main.tf.json").write_text(
         '{"terraform": {"required_providers": {"aws": {"source": "hashicorp/aws"}}}}', "utf-8"
     )
-    try:
-        said = subprocess.run(
-            [tool, "providers"],
-            cwd=asked,
-            env={**os.environ, "TF_CLI_CONFIG_FILE": os.devnull},
-            capture_output=True,
-            encoding="utf-8",
-            check=True,
-        ).stdout
-    except FileNotFoundError:
-        raise TerraformFailedError(f"{tool} is not on the PATH: 1.11 or later is needed") from None
-    except subprocess.CalledProcessError as failed:
-        raise TerraformFailedError(f"{tool} providers failed:\n{failed.stderr[-500:]}") from None
-    found = re.search(r"provider\[([^/\]]+)/hashicorp/aws\]", said)
+    done = Shell(asked).run([str(tool), "providers"], env={"TF_CLI_CONFIG_FILE": os.devnull})
+    if done.status == NOT_INSTALLED:
+        raise TerraformFailedError(f"{tool} is not on the PATH: 1.11 or later is needed")
+    if done.status:
+        raise TerraformFailedError(f"{tool} providers failed:\n{done.err[-500:]}")
+    found = re.search(r"provider\[([^/\]]+)/hashicorp/aws\]", done.out)
     if found is None:
-        raise TerraformFailedError(f"terraform providers said nothing of aws:\n{said[-500:]}")
+        raise TerraformFailedError(f"terraform providers said nothing of aws:\n{done.out[-500:]}")
     return found[1]

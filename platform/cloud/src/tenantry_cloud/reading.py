@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -34,8 +35,15 @@ def read_environment(path: Path, tables: Tables | None = None) -> Environment:
         InvalidError: It is not valid: a line for each fault, as Terraform words it.
     """
     tables = tables or read_tables(checkout())
+    environment = _read(path, tables)
+    if crossing := [*_crossing(path, environment, tables)]:
+        raise InvalidError(path.name, crossing)
+    return environment
+
+
+def _read(path: Path, tables: Tables) -> Environment:
     try:
-        text = path.read_text("utf-8")
+        text = path.read_bytes().decode("utf-8")
     except FileNotFoundError:
         raise InvalidError(path.name, ["there is no such file"]) from None
     except (OSError, UnicodeDecodeError) as error:
@@ -54,6 +62,28 @@ def read_environment(path: Path, tables: Tables | None = None) -> Environment:
     if faults:
         raise InvalidError(path.name, faults)
     return environment
+
+
+def _crossing(path: Path, ours: Environment, tables: Tables) -> Iterator[str]:
+    """Ranges that another environment has, too, of which a peer of both could reach one only.
+
+    Terraform sees one file. What is wrong with another is said when that one is read.
+    """
+    for other in sorted(path.parent.glob("*.tfvars")):
+        if other.stem in {path.stem, SHARED}:
+            continue
+        try:
+            theirs = _read(other, tables)
+        except InvalidError:
+            continue
+        if peers := rules.common_peers(ours, theirs):
+            for name, left in rules.own_ranges(ours).items():
+                for their_name, right in rules.own_ranges(theirs).items():
+                    if left.overlaps(right):
+                        yield (
+                            f"{name}: {left} overlaps with {right}, {their_name} of {other.name}: "
+                            f"{', '.join(peers)}, a peer of both, could reach one of them only."
+                        )
 
 
 def _shaped(name: str, values: dict[str, Any]) -> Environment:

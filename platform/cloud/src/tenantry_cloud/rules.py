@@ -24,6 +24,7 @@ from tenantry_cloud.checks import (
     fits,
     is_any_range,
     is_range,
+    is_tag,
     listed,
     release,
     without,
@@ -107,6 +108,14 @@ def _names(said: Environment) -> Iterator[str]:
         )
     if len(said.tags) > 40:
         yield "tags: at most 40, of the 50 that a resource can have."
+    if not all(
+        1 <= len(key) <= 128 and len(value) <= 256 and is_tag(key + value)
+        for key, value in said.tags.items()
+    ):
+        yield (
+            "tags: keys have 1 to 128 characters and values at most 256: letters, digits, spaces "
+            "and _ . : / = + - @."
+        )
 
 
 def _network(said: Environment, tables: Tables) -> Iterator[str]:
@@ -182,6 +191,27 @@ def _workstation(said: Environment) -> Iterator[str]:
 
 
 def _kubernetes(said: Environment, tables: Tables) -> Iterator[str]:
+    yield from _cluster(said, tables)
+    yield from _people(said)
+    kubernetes = said.kubernetes
+    if said.workstation is not None and kubernetes.public_access_cidrs:
+        yield (
+            "kubernetes.public_access_cidrs: not with a workstation: where the API server is "
+            "public its peers reach it by its public address, and the workstation's own is "
+            "another after each start."
+        )
+    if (
+        said.workstation is None
+        and not kubernetes.public_access_cidrs
+        and not any(peer.reaches_services for peer in said.network.peers.values())
+    ):
+        yield (
+            "kubernetes: nobody would reach the API server: name a workstation, a peer that "
+            "reaches_services, or public_access_cidrs."
+        )
+
+
+def _cluster(said: Environment, tables: Tables) -> Iterator[str]:
     kubernetes = said.kubernetes
     if kubernetes.version not in tables.kubernetes:
         yield (
@@ -202,33 +232,29 @@ def _kubernetes(said: Environment, tables: Tables) -> Iterator[str]:
             "kubernetes.public_access_cidrs: ranges of people whom you know, such as "
             "192.0.2.0/24; /0 is everybody. Empty: from the VPC and its peers only."
         )
+    if len(kubernetes.public_access_cidrs) > 40:
+        yield "kubernetes.public_access_cidrs: at most 40, as EKS has it."
     if kubernetes.log_days not in _LOG_DAYS:
         yield f"kubernetes.log_days: as many as CloudWatch knows: {listed(_LOG_DAYS)}."
+
+
+def _people(said: Environment) -> Iterator[str]:
+    kubernetes = said.kubernetes
     everybody = [*kubernetes.admins, *kubernetes.viewers, *kubernetes.operators]
     if not all(fits(_PRINCIPAL, who) for who in everybody):
         yield (
             "kubernetes: admins, viewers and operators are ARNs of IAM roles or users: "
             "arn:aws:iam::123456789012:role/name."
         )
+    if len(",".join(kubernetes.admins)) + 2 * len(kubernetes.admins) > 1900:
+        yield (
+            "kubernetes.admins: too many: together they have at most 1,900 characters, as the "
+            "trust policy of a role takes them; name a role that all of them assume."
+        )
     if len(everybody) != len(set(everybody)):
         yield (
             "kubernetes: nobody stands twice in admins, viewers and operators: EKS has one access "
             "entry for each."
-        )
-    if said.workstation is not None and kubernetes.public_access_cidrs:
-        yield (
-            "kubernetes.public_access_cidrs: not with a workstation: where the API server is "
-            "public its peers reach it by its public address, and the workstation's own is "
-            "another after each start."
-        )
-    if (
-        said.workstation is None
-        and not kubernetes.public_access_cidrs
-        and not any(peer.reaches_services for peer in said.network.peers.values())
-    ):
-        yield (
-            "kubernetes: nobody would reach the API server: name a workstation, a peer that "
-            "reaches_services, or public_access_cidrs."
         )
 
 
@@ -240,7 +266,7 @@ def _addons(said: Environment, tables: Tables) -> Iterator[str]:
         yield f"addons: not said whether on or off: {silent}."
     amazons = {name for name, table in known.items() if table.installed_by == "eks"}
     if not all(
-        fits(rf"v{RELEASE}-eksbuild[.][0-9]+" if name in amazons else RELEASE, addon.version)
+        fits(rf"v{RELEASE}-eksbuild[.][0-9]{{1,3}}" if name in amazons else RELEASE, addon.version)
         for name, addon in addons.items()
     ):
         yield (
@@ -263,6 +289,27 @@ def _addons(said: Environment, tables: Tables) -> Iterator[str]:
         yield f"addons: {'; '.join(lacking)}."
     if "external-dns" in addons and addons["external-dns"].enabled and said.domain.zone_id is None:
         yield "addons: external-dns needs domain.zone_id, the zone in which it makes names."
+
+
+def common_peers(one: Environment, other: Environment) -> list[str]:
+    """Peers that both have: in one region and, as far as that is known, in one account."""
+    if one.region != other.region or len({one.account, other.account} - {None}) > 1:
+        return []
+    vpcs = {peer.vpc_id for peer in other.network.peers.values()} - {None}
+    return sorted(
+        name
+        for name, peer in one.network.peers.items()
+        if name in other.network.peers or peer.vpc_id in vpcs
+    )
+
+
+def own_ranges(said: Environment) -> dict[str, IPv4Network]:
+    """Those that peers have routes to. Services are seen inside the cluster only."""
+    return {
+        name: network
+        for name, network in ranges(said).items()
+        if name in {"network.cidr", "workstation.cidr"}
+    }
 
 
 def ranges(said: Environment) -> dict[str, IPv4Network]:

@@ -104,19 +104,23 @@ def bounds(said: Environment) -> Iterator[str]:
 def domain(said: Environment) -> Iterator[str]:
     """Where tenants are reached."""
     domain = said.domain
-    label = r"[a-z0-9]([a-z0-9-]*[a-z0-9])?"
-    if not fits(rf"({label}[.])+[a-z]{{2,}}", domain.name) or len(domain.name) > 200:
+    label = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
+    if not fits(rf"({label}[.])+[a-z]{{2,63}}", domain.name) or len(domain.name) > 95:
         yield (
-            "domain.name: a domain of lower-case letters, digits, hyphens and dots, at most 200 "
-            "characters."
+            "domain.name: a domain of lower-case letters, digits, hyphens and dots, at most 63 "
+            "characters between two dots and 95 in all: with a tenant's 32 before it a load "
+            "balancer's rules still take it."
         )
     if domain.zone_id is not None and not fits(r"Z[A-Z0-9]{5,31}", domain.zone_id):
         yield "domain.zone_id: Z and capital letters and digits, or null."
     certificate = (
         rf"arn:aws[a-z-]*:acm:{re.escape(said.region)}:[0-9]{{12}}:certificate/[0-9a-f-]{{36}}"
     )
-    if domain.certificate_arn is not None and not fits(certificate, domain.certificate_arn):
-        yield f"domain.certificate_arn: the ARN of a certificate of ACM in {said.region}, or null."
+    if domain.certificate_arn is None or not fits(certificate, domain.certificate_arn):
+        yield (
+            f"domain.certificate_arn: the ARN of a certificate of ACM in {said.region} for the "
+            "domain's *: tenants' load balancers speak TLS alone."
+        )
 
 
 def identity(identity: Identity) -> Iterator[str]:
@@ -141,11 +145,14 @@ def repositories(said: Environment) -> Iterator[str]:
     git, registry = said.git, said.registry
     if not fits(_HTTPS, git.url):
         yield "git.url: an https address without a path, such as https://gitea.example.com."
-    name = r"[A-Za-z0-9_][A-Za-z0-9_.-]*"
+    name = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}"
     if git.fleet == git.source or not all(
         fits(f"{name}/{name}", one) for one in (git.fleet, git.source)
     ):
-        yield "git: fleet and source are two repositories, each as owner/name."
+        yield (
+            "git: fleet and source are two repositories, each as owner/name, of at most 100 "
+            "characters each."
+        )
     words = r"[A-Za-z0-9][A-Za-z0-9_-]*([./][A-Za-z0-9_-]+)*"
     if len(git.branch) > _BRANCH or not fits(words, git.branch) or ".lock" in git.branch:
         yield (
@@ -167,11 +174,13 @@ def limits(said: Environment) -> Iterator[str]:
     """Limits, who is told, and telemetry."""
     if not 1024 <= said.limits.max_message_bytes <= 1_048_576:
         yield "limits.max_message_bytes: a whole number from 1,024 to 1,048,576."
-    if said.limits.monthly_usd < 1:
-        yield "limits.monthly_usd: from 1."
+    if not 1 <= said.limits.monthly_usd <= 1_000_000_000:
+        yield "limits.monthly_usd: from 1 to 1,000,000,000."
     emails = said.alerts.emails
-    address = r"[^@\s]+@[A-Za-z0-9-]+([.][A-Za-z0-9-]+)+"
-    if len(set(emails)) != len(emails) or not all(fits(address, one) for one in emails):
+    address = r"[^@\s]{1,64}@[A-Za-z0-9-]+([.][A-Za-z0-9-]+)+"
+    if len(set(emails)) != len(emails) or not all(
+        fits(address, one) and len(one) <= 254 for one in emails
+    ):
         yield (
             "alerts.emails: e-mail addresses such as operations@example.com, none of them twice."
         )

@@ -16,13 +16,15 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Protocol
+from typing import ClassVar, Final, Protocol
 
 from tenantry_cloud.errors import CloudError
 
 _LAST_LINES: Final = 15
 #: The status of a program that is not there, as a shell has it.
 NOT_INSTALLED: Final = 127
+#: The status of one that was given a time and did not end in it, as `timeout` has it.
+TIMED_OUT: Final = 124
 
 
 class RefusedError(CloudError):
@@ -175,11 +177,35 @@ def wait(world: World, seconds: float, every: float, is_there: Callable[[], str]
         world.sleep(every)
 
 
+class TerminatedError(KeyboardInterrupt):
+    """Somebody ended this program, by SIGTERM."""
+
+
 class Shell:
     """Programs of this machine, run in the checkout."""
 
-    def __init__(self, folder: Path) -> None:
+    #: What runs now, and has to be told; and whether it was, or was about to be started.
+    _running: ClassVar[subprocess.Popen[str] | None] = None
+    _is_busy: ClassVar[bool] = False
+    _is_terminated: ClassVar[bool] = False
+
+    def __init__(self, folder: Path, seconds: float | None = None) -> None:
+        """Where, and for how long a program may run before it is ended, if there is a bound."""
         self._folder = folder
+        self._seconds = seconds
+
+    @classmethod
+    def terminate(cls, *_: object) -> None:
+        """A handler of SIGTERM, which reaches us alone: what runs gets it once, and is waited for.
+
+        Raises:
+            TerminatedError: Nothing runs. Else it is raised when that has ended.
+        """
+        if not cls._is_busy:
+            raise TerminatedError
+        if cls._running and not cls._is_terminated:
+            cls._running.terminate()
+        cls._is_terminated = True
 
     def run(
         self,
@@ -192,6 +218,7 @@ class Shell:
         where = None if is_shown else subprocess.PIPE
         # What is installed beside this program, tenantctl for one, is found first.
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
+        Shell._is_busy = True
         try:
             process = subprocess.Popen(
                 list(words),
@@ -200,27 +227,40 @@ class Shell:
                 stdin=subprocess.PIPE,
                 stdout=where,
                 stderr=where,
-                text=True,
+                # Whatever the locale is: all of these programs say UTF-8.
+                encoding="utf-8",
+                errors="replace",
             )
+            Shell._running = process
+            if Shell._is_terminated:
+                process.terminate()
+            done, was_interrupted = self._wait(process, stdin)
         except FileNotFoundError:
             return Done(NOT_INSTALLED, "", f"{words[0]} is not installed")
-        out, err, was_interrupted = self._wait(process, stdin)
+        finally:
+            was_terminated, Shell._is_terminated = Shell._is_terminated, False
+            Shell._running, Shell._is_busy = None, False
+        if was_terminated:
+            raise TerminatedError
         if was_interrupted:
             raise KeyboardInterrupt
-        return Done(process.returncode, out or "", err or "")
+        return done
 
-    @staticmethod
-    def _wait(process: subprocess.Popen[str], stdin: str) -> tuple[str | None, str | None, bool]:
+    def _wait(self, process: subprocess.Popen[str], stdin: str) -> tuple[Done, bool]:
         """Its end, also after Ctrl-C, which it gets, too: Terraform then saves what it made."""
-        was_interrupted = False
+        was_interrupted = is_late = False
         told: str | None = stdin
         while True:
             try:
-                out, err = process.communicate(told)
+                out, err = process.communicate(told, timeout=None if is_late else self._seconds)
             except KeyboardInterrupt:
                 was_interrupted, told = True, None
+            except subprocess.TimeoutExpired:
+                process.terminate()
+                is_late, told = True, None
             else:
-                return out, err, was_interrupted
+                status = TIMED_OUT if is_late else process.returncode
+                return Done(status, out or "", err or ""), was_interrupted
 
 
 class Terminal:

@@ -112,14 +112,20 @@ class Domain(_Said):
 
     name: _Text
     zone_id: _Text | None
-    certificate_arn: _Text | None
+    certificate_arn: _Text
 
 
-class Copies(_Said):
-    """Where copies of tenants' Terraform states go."""
+class Git(_Said):
+    """Where the fleet is.
 
-    bucket: _Text
-    key: _Text
+    Attributes:
+        fleet: Its address in Gitea, without `.git`.
+        cidr: From where Gitea tells of pushes.
+    """
+
+    fleet: _Text
+    branch: _Text
+    cidr: _Text
 
 
 class Cluster(_Said):
@@ -127,36 +133,34 @@ class Cluster(_Said):
 
     Attributes:
         addons: The version of each add-on that is on.
+        cidr: The VPC's.
+        registry: The host where charts and modules are.
+        runbooks: The page that says what to do about an alert.
     """
 
     name: _Text
     region: _Text
-    endpoint: _Text
-    certificate_authority: _Text
-    version: _Text
     vpc_id: _Text
-    security_group_id: _Text
     interruption_queue: _Text
     node_role: _Text
-    state_copies: Copies
     addons: Mapping[str, _Text]
     node_class: NodeClass
     node_pools: NodePools
-    zones: tuple[_Text, ...]
     domain: Domain
+    cidr: _Text
+    registry: _Text
+    runbooks: _Text
+    git: Git
 
 
-def parse(name: str, text: str) -> Cluster | None:
-    """The output `cluster` of `terraform output -json`; None where there is none.
+def parse(name: str, outputs: Mapping[str, Any]) -> Cluster | None:
+    """The output `cluster` of Terraform's, as `facts.load` gives them; None where there is none.
 
     Raises:
         InvalidError: It is not as the fleet takes it; the text names file, key and rule.
     """
-    said = yaml.safe_load(text)
-    told = said.get("cluster") if isinstance(said, Mapping) else None
-    if isinstance(told, Mapping) and isinstance(told.get("value"), Mapping):
-        told = told["value"]
-    if not isinstance(told, Mapping):
+    told = outputs.get("cluster")
+    if not isinstance(told, Mapping):  # of facts alone it is the cluster's name
         return None
     try:
         cluster = Cluster.model_validate_json(json.dumps(told))
@@ -203,8 +207,13 @@ def values(environment: str, cluster: Cluster) -> dict[str, str]:
         "interruption_queue": cluster.interruption_queue,
         "domain": cluster.domain.name,
         "zone_id": cluster.domain.zone_id or "",
-        "state_bucket": cluster.state_copies.bucket,
-        "state_key": cluster.state_copies.key,
+        "certificate_arn": cluster.domain.certificate_arn,
+        "vpc_cidr": cluster.cidr,
+        "registry": cluster.registry,
+        "runbooks": cluster.runbooks,
+        "fleet_url": cluster.git.fleet,
+        "fleet_branch": cluster.git.branch,
+        "git_cidr": cluster.git.cidr,
         "node_role": cluster.node_role,
         "node_image": f"{cluster.node_class.image}@{cluster.node_class.image_version}",
         "node_disks": json.dumps(cluster.node_class.disks),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
@@ -17,14 +18,18 @@ from tenantctl.addons import LABEL
 from tenantctl.snapshot import Snapshot
 
 _ENTRIES: Final = "clusters/addons/entries.yaml"
+#: Others that facts fill in: in every environment, and in one that follows main.
+_BASE, _FOLLOWING = "clusters/base", "clusters/following"
 _VARIABLE: Final = re.compile(rb"\$\{(\w+)\}")
-#: Facts that nothing asks for yet, of what copies tenants' Terraform states.
-_AHEAD: Final = frozenset({"state_bucket", "state_key"})
 
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
-    """An entry point of `clusters/addons`."""
+    """An entry point that facts fill in.
+
+    Attributes:
+        addon: Whose it is; empty where it is no add-on's.
+    """
 
     name: str
     addon: str
@@ -42,7 +47,7 @@ def wrong_addons(snapshot: Snapshot, environment: str) -> Iterator[tuple[str, st
     if entries is None:
         return
     try:
-        there = tuple(_entries(entries))
+        there = list(_entries(entries))
     except (AttributeError, KeyError, TypeError):
         yield _ENTRIES, f"each has metadata.name, the label {LABEL}, and spec.path"
         return
@@ -54,22 +59,25 @@ def wrong_addons(snapshot: Snapshot, environment: str) -> Iterator[tuple[str, st
     for name in sorted(off - {entry.addon for entry in there}):
         yield switches_path, f"it leaves out {name!r}, which is no add-on"
     on = [entry for entry in there if entry.addon not in off]
+    everywhere, following = _others(snapshot, _BASE), _others(snapshot, _FOLLOWING)
+    others = (*everywhere, *following)
+    on += others if _follows(snapshot, environment) else everywhere
     yield from ((switches_path, text) for text in _without_need(there, on))
-    yield from _of_facts(snapshot, facts_path, _data(facts[0]), there, on)
+    yield from _of_facts(snapshot, facts_path, _data(facts[0]), [*there, *others], on)
 
 
 def _of_facts(
     snapshot: Snapshot,
     path: str,
     facts: Mapping[str, Any],
-    there: tuple[_Entry, ...],
+    there: list[_Entry],
     on: list[_Entry],
 ) -> Iterator[tuple[str, str]]:
     asked = {entry.name: _asked(snapshot, entry.folder) for entry in there}
     for entry in on:
         for name in sorted(asked[entry.name] - facts.keys()):
             yield path, f"{name} is missing: {entry.folder} asks for it"
-    known = set().union(*asked.values(), _AHEAD)
+    known = set().union(*asked.values())
     for name in sorted(facts.keys() - known):
         yield path, f"{name!r} is nobody's: no add-on asks for it"
     for name, value in sorted(facts.items()):
@@ -77,24 +85,47 @@ def _of_facts(
             yield path, f"{name}: a fact is one line of text, without ${{…}}"
 
 
-def _without_need(there: tuple[_Entry, ...], on: list[_Entry]) -> Iterator[str]:
+def _without_need(there: list[_Entry], on: list[_Entry]) -> Iterator[str]:
     addons = {entry.name: entry.addon for entry in there}
     names = {entry.name for entry in on}
     for entry in on:
         for need in entry.needs:
             if need in addons and need not in names:
-                yield f"{entry.addon} is on, and needs {addons[need]}, which is off"
+                who = entry.addon or entry.name
+                yield f"{who} is on, and needs {addons[need]}, which is off"
+
+
+def _others(snapshot: Snapshot, folder: str) -> list[_Entry]:
+    """Entry points elsewhere. What is not even one is refused where it is built."""
+    found: list[_Entry] = []
+    for path in snapshot.paths(folder):
+        for one in _read(snapshot.files.get(path)) or ():
+            with suppress(AttributeError, KeyError, TypeError):
+                if "postBuild" in one["spec"]:
+                    found.append(_entry(one, ""))
+    return found
+
+
+def _follows(snapshot: Snapshot, environment: str) -> bool:
+    """Whether an environment gets what was published last."""
+    read = _read(snapshot.files.get(f"clusters/{environment}/kustomization.yaml"))
+    components = read[0].get("components") if read and isinstance(read[0], Mapping) else None
+    return isinstance(components, list) and "../following" in components
 
 
 def _entries(objects: tuple[Any, ...]) -> Iterator[_Entry]:
     for one in objects:
-        metadata, spec = one["metadata"], one["spec"]
-        yield _Entry(
-            name=metadata["name"],
-            addon=metadata["labels"][LABEL],
-            folder=spec["path"].removeprefix("./"),
-            needs=tuple(each["name"] for each in spec.get("dependsOn", [])),
-        )
+        yield _entry(one, one["metadata"]["labels"][LABEL])
+
+
+def _entry(one: Mapping[str, Any], addon: str) -> _Entry:
+    spec = one["spec"]
+    return _Entry(
+        name=one["metadata"]["name"],
+        addon=addon,
+        folder=spec["path"].removeprefix("./"),
+        needs=tuple(each["name"] for each in spec.get("dependsOn", [])),
+    )
 
 
 def _off(switches: Any) -> Iterator[str]:

@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+import httpx
 from aiobotocore.config import AioConfig
 from aiobotocore.session import AioSession
 
@@ -15,6 +16,9 @@ from tenantctl.ages import Ages
 from tenantctl.check import Bounds
 from tenantctl.contexts import AwsSection, Context, LaptopSection
 from tenantctl.control import Control, Timing
+from tenantctl.cost import Measured
+from tenantctl.costsources import Period, Sources, measure
+from tenantctl.errors import InvalidError
 from tenantctl.fleet import Fleet, Remote, may_change
 from tenantctl.gitea import Gitea, repository_of
 from tenantctl.inventory import Inventory
@@ -25,6 +29,8 @@ from tenantctl.ports import Cluster, Observer
 from tenantctl.queues import Queues
 from tenantctl.registry import Placements
 from tenantctl.smoke import Smoke
+from tenantctl.states import StateSecrets, Versions
+from tenantctl.states_versions import BucketVersions
 from tenantctl.tables import Tables
 from tenantctl.tenants import PullRequests, Tenants
 from tenantry import names
@@ -33,6 +39,7 @@ if TYPE_CHECKING:
     from types_aiobotocore_dynamodb import DynamoDBClient
     from types_aiobotocore_sqs import SQSClient
 
+_S3: Final = "s3://"
 #: As false as it looks: an engine on this machine takes any.
 _LOCAL_KEY: Final = "local"
 _NOTHING_OF_THE_USERS: Final[dict[str, Any]] = {
@@ -59,11 +66,65 @@ class App:
         Raises:
             InvalidError: It is no place.
         """
-        target = f"{(wanted or self.context.exports).rstrip('/')}/{tenant_id}"
-        if not target.startswith("s3://"):
+        return await self._place(f"{(wanted or self.context.exports).rstrip('/')}/{tenant_id}")
+
+    async def states(self, wanted: str | None = None) -> tuple[StateSecrets, ExportPlace]:
+        """Tenants' Terraform states in the cluster, and where their copies are.
+
+        Raises:
+            InvalidError: The context names no place, or no cluster of Kubernetes.
+        """
+        cluster, target = self.context.cluster, wanted or self.context.states
+        if isinstance(cluster, LaptopSection) or target is None:
+            raise InvalidError(f"the context {self.name} keeps no copies of states: `states = …`")
+        # Not at the top, as below.
+        from tenantctl.flux import api_client  # noqa: PLC0415
+        from tenantctl.states_cluster import StatesInCluster  # noqa: PLC0415
+
+        api = await self.sessions.enter_async_context(
+            api_client(cluster.kubeconfig, cluster.context)
+        )
+        return StatesInCluster(api), await self._place(target)
+
+    async def state_versions(self, wanted: str | None = None) -> Versions:
+        """Copies of tenants' Terraform states as they were once.
+
+        Raises:
+            InvalidError: The context names no place, or one that keeps the latest only.
+        """
+        target = wanted or self.context.states or ""
+        bucket, _, prefix = target.removeprefix(_S3).partition("/")
+        if not target.startswith(_S3) or not bucket:
+            raise InvalidError(f"{target or self.name}: no bucket, which alone keeps versions")
+        s3 = await self.sessions.enter_async_context(_client("s3", self.context.aws))
+        return BucketVersions(s3, bucket, prefix)
+
+    async def _place(self, target: str) -> ExportPlace:
+        if not target.startswith(_S3):
             return place_of(target)
         s3 = await self.sessions.enter_async_context(_client("s3", self.context.aws))
         return place_of(target, s3)
+
+    async def measure(
+        self, period: Period, opencost: str | None, prometheus: str | None
+    ) -> Measured:
+        """What was used in a period.
+
+        Raises:
+            GitError: Nobody knows who lives here: the fleet cannot be read.
+            UnavailableError: CloudWatch or DynamoDB do not answer, or deny.
+        """
+        census = await self.control.tenants.census()
+        enter = self.sessions.enter_async_context
+        sources = Sources(
+            http=await enter(httpx.AsyncClient(trust_env=False)),
+            metrics=await enter(_client("cloudwatch", self.context.aws)),
+            tables=await enter(_client("dynamodb", self.context.aws)),
+            opencost=opencost or self.context.costs.opencost,
+            prometheus=prometheus or self.context.costs.prometheus,
+        )
+        known = {*census.tenants, *census.pools}
+        return await measure(sources, self.context.environment, period, known)
 
     async def tell(self, outcome: Outcome) -> bool:
         """Tell the environment's bus what came of a request; whether there is a bus.

@@ -1,4 +1,4 @@
-"""What holds of an environment's tenants, pools and add-ons, over one snapshot of the fleet.
+"""What holds of an environment's tenants, releases and add-ons, over one snapshot of the fleet.
 
 All of it is looked at, and every finding told: a file that cannot be read hides no other one's.
 """
@@ -15,6 +15,7 @@ from tenantctl.addons_check import wrong_addons
 from tenantctl.errors import InvalidError
 from tenantctl.files import MAX_LINES, parse, path_of, tenants_folder
 from tenantctl.model import Home, Instance
+from tenantctl.releases_check import wrong_releases
 from tenantctl.snapshot import Snapshot
 from tenantry.registry import Tier
 
@@ -64,8 +65,12 @@ class Finding:
 
 
 def check(snapshot: Snapshot, environment: str, bounds: Bounds) -> tuple[Finding, ...]:
-    """All that is wrong with an environment's tenants, pools and add-ons, by path."""
-    findings = [Finding(path, text) for path, text in wrong_addons(snapshot, environment)]
+    """All that is wrong with an environment's tenants, pools, releases and add-ons, by path."""
+    findings = [
+        Finding(path, text)
+        for rules in (wrong_addons, wrong_releases)
+        for path, text in rules(snapshot, environment)
+    ]
     instances: dict[str, Instance] = {}
     for path in snapshot.paths(tenants_folder(environment)):
         if path in snapshot.irregular:

@@ -79,8 +79,17 @@ class ChartsSection(_Section):
     #: As `https://registry.example.com`.
     registry: str
     repository: str = "tenantry/tenant-template"
+    #: Of the Terraform module.
+    module: str = "tenantry/tenant-module"
     #: AWS's own, which wants a password of AWS.
     is_ecr: bool = False
+
+
+class CostsSection(_Section):
+    """Where `cost` asks, as `http://opencost.monitoring:9003`; options of it come first."""
+
+    opencost: str | None = None
+    prometheus: str | None = None
 
 
 class TimingSection(_Section):
@@ -115,10 +124,13 @@ class Context(_Section):
     charts: ChartsSection | None = None
     #: The bus of EventBridge that is told what came of requests.
     bus: str | None = None
+    costs: CostsSection = CostsSection()
     timing: TimingSection = TimingSection()
     bounds: BoundsSection = BoundsSection()
     #: Where exports of tenants that leave go: a folder, or `s3://bucket/prefix`.
     exports: str = ".tenantry/exports"
+    #: Where copies of tenants' Terraform states are, as `exports`; none are made if absent.
+    states: str | None = None
 
 
 def load(name: str | None, environ: Mapping[str, str] = os.environ) -> tuple[str, Context]:

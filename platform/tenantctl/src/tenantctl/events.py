@@ -35,9 +35,10 @@ SOURCES: Final[tuple[Source, ...]] = get_args(Source)
 
 
 def _checked(parse: Any) -> AfterValidator:
-    def check(value: str) -> str:
+    def check(value: str | None) -> str | None:
         try:
-            parse(value)
+            if value is not None:
+                parse(value)
         except InvalidError as error:
             raise ValueError(str(error)) from None
         return value
@@ -111,12 +112,13 @@ class Redrive(_OfTenant):
 
 
 class Deploy(Request):
-    """A release reaches a tier, or the pools."""
+    """A release reaches a tier, or the pools; or what was published last reaches all of them."""
 
     verb: Literal["deploy"] = "deploy"
-    tier: Train
-    release: Annotated[str, _checked(Release.parse)]
+    tier: Train | None = None
+    release: Annotated[str | None, _checked(Release.parse)] = None
     rings: Annotated[list[Ring] | None, Field(min_length=1, max_length=3)] = None
+    candidate: Literal[True] | None = None
 
 
 class Reconcile(Request):
@@ -172,6 +174,11 @@ def _refuse_nonsense(event: Event) -> None:
             Home(tier, pool)
         case MoveTo(rollback=True, tier=tier, pool=pool) if tier or pool:
             raise InvalidError("rollback: it goes back to where it was: leave tier and pool out")
+        case Deploy(candidate=True) if event.tier or event.release or event.rings:
+            raise InvalidError("candidate: it reaches every tier: leave tier and the rest out")
+        case Deploy(candidate=None) if event.tier is None or event.release is None:
+            missing = "tier" if event.tier is None else "release"
+            raise InvalidError(f"{missing}: Field required")
         case MoveTo(rollback=False, tier=None, pool=None):
             raise InvalidError("tier: a move leads somewhere: name a tier or a pool")
 

@@ -25,6 +25,8 @@ _ROLES: Final = {
     "poolProducer": "pool-producer",
     "poolConsumer": "pool-consumer",
 }
+#: What `terraform output -json` says of each.
+_OUTPUT: Final = frozenset({"value", "type", "sensitive"})
 _HEAD: Final = (
     "# The environment's facts: values.yaml is for the chart, the others for admission and Flux.\n"
     "# Written by `tenantctl facts`.\n"
@@ -36,38 +38,43 @@ def facts_path(environment: str) -> str:
     return f"facts/{environment}/facts.yaml"
 
 
-def parse(name: str, text: str) -> dict[str, Any]:
-    """Facts as JSON or YAML: themselves, under `facts`, or as an output of Terraform's.
+def load(name: str, text: str) -> dict[str, Any]:
+    """What a file says in JSON or YAML: facts alone, or outputs of Terraform's, each its value.
 
     Raises:
-        InvalidError: They are not the chart's facts; the text names file, key and rule.
+        InvalidError: It is neither, or no mapping; the text names the file.
     """
     try:
-        said = yaml.safe_load(text)
+        said = _value(yaml.safe_load(text))
     except yaml.YAMLError as error:
         raise InvalidError(
             f"{name}: it is no JSON or YAML: {' '.join(str(error).split())}"
         ) from None
-    for key in ("facts", "value"):
-        if isinstance(said, Mapping) and isinstance(said.get(key), Mapping):
-            said = said[key]
     if not isinstance(said, Mapping):
         raise InvalidError(f"{name}: facts are a mapping")
+    return {key: _value(value) for key, value in said.items()}
+
+
+def _value(said: Any) -> Any:
+    """What Terraform says of an output, without its type."""
+    is_output = isinstance(said, Mapping) and "value" in said
+    return said["value"] if is_output and said.keys() <= _OUTPUT else said
+
+
+def parse(name: str, said: Mapping[str, Any]) -> dict[str, Any]:
+    """The chart's facts: under `facts`, or all that is said.
+
+    Raises:
+        InvalidError: They are not the chart's; the text names file, key and rule.
+    """
+    told = said.get("facts")
+    said = told if isinstance(told, Mapping) else said
     found = dict(said)
     whole = _merged(_DEFAULTS, found)
     for wrong in _SCHEMA.iter_errors(whole):
         where = ".".join(("facts", *map(str, wrong.instance_path)))
         raise InvalidError(f"{name}: {where}: {wrong.message}")
     return found
-
-
-def parse_context(text: str) -> str | None:
-    """The output `context` of `terraform output -json`: how verbs reach things in the cluster."""
-    said = yaml.safe_load(text)
-    told = said.get("context") if isinstance(said, Mapping) else None
-    if isinstance(told, Mapping):
-        told = told.get("value")
-    return told if isinstance(told, str) else None
 
 
 def render(

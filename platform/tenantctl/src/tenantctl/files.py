@@ -22,6 +22,9 @@ SUSPENDED: Final = "suspended"
 MAX_LINES: Final = 15
 #: A tenant's file with all overrides that there are is a tenth of this.
 MAX_BYTES: Final = 65_536
+#: So many mappings and lists one in the other; a tenant's file has five. PyYAML takes seconds to
+#: give up on a file that is nothing else.
+MAX_DEPTH: Final = 32
 #: libyaml's, where PyYAML was built with it: ten times as fast.
 _EVENTS: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -101,14 +104,25 @@ def _refuse_strange(path: str, data: bytes) -> None:
     if b"${" in data:
         raise InvalidError("it holds ${: nothing is filled in here")
     try:
-        for event in yaml.parse(data.decode(), Loader=_EVENTS):
-            line = event.start_mark.line + 1 if event.start_mark else 1
-            if getattr(event, "anchor", None):  # an alias has one as well
-                raise InvalidError(f"line {line}: anchors and aliases are not for this file")
-            if getattr(event, "tag", None):
-                raise InvalidError(f"line {line}: a tag is not for this file")
+        _refuse_events(data)
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError):
         return  # who reads it whole says it better
+
+
+def _refuse_events(data: bytes) -> None:
+    depth = 0
+    for event in yaml.parse(data.decode(), Loader=_EVENTS):
+        line = event.start_mark.line + 1 if event.start_mark else 1
+        if getattr(event, "anchor", None):  # an alias has one as well
+            raise InvalidError(f"line {line}: anchors and aliases are not for this file")
+        if getattr(event, "tag", None):
+            raise InvalidError(f"line {line}: a tag is not for this file")
+        depth += isinstance(event, yaml.CollectionStartEvent)
+        depth -= isinstance(event, yaml.CollectionEndEvent)
+        if depth > MAX_DEPTH:
+            raise InvalidError(
+                f"it is no YAML of a tenant: line {line} is deeper than {MAX_DEPTH} levels"
+            )
 
 
 def _parse(path: str, data: bytes) -> Instance:

@@ -8,7 +8,6 @@ that is deleted is what the tofu-controller forgets.
 from __future__ import annotations
 
 import base64
-import gzip
 import json
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
@@ -32,13 +31,14 @@ from tenantctl.errors import InvalidError, UnavailableError
 from tenantctl.files import STATUS_ANNOTATION, SUSPENDED
 from tenantctl.model import Instance
 from tenantctl.ports import Applied, Outputs
+from tenantctl.states import is_empty_state
 
 TENANTS: Final = "tenants"
 #: What the chart labels a namespace with.
 _OURS: Final = "app.kubernetes.io/name=tenantry,app.kubernetes.io/component=namespace"
 INFRA: Final = "tenant-infra"
 _RELEASES: Final = ("helm.toolkit.fluxcd.io", "v2", TENANTS, "helmreleases")
-_TERRAFORMS: Final = ("infra.contrib.fluxcd.io", "v1alpha2", INFRA, "terraforms")
+TERRAFORMS: Final = ("infra.contrib.fluxcd.io", "v1alpha2", INFRA, "terraforms")
 #: The fleet's own source, which Flux looks at when its annotation changes.
 _SOURCE: Final = (
     "source.toolkit.fluxcd.io",
@@ -75,6 +75,19 @@ async def connected(
     Raises:
         InvalidError: The kubeconfig is none, or has no such context.
     """
+    async with api_client(kubeconfig, context) as api:
+        yield FluxCluster(api)
+
+
+@asynccontextmanager
+async def api_client(
+    kubeconfig: Path | None, context: str | None
+) -> AsyncGenerator[ApiClient, None]:
+    """The API server of a kubeconfig, or of the cluster in which this runs.
+
+    Raises:
+        InvalidError: The kubeconfig is none, or has no such context.
+    """
     settings = Configuration()
     try:
         if kubeconfig is None and context is None and _is_in_a_pod():
@@ -88,7 +101,7 @@ async def connected(
     except (config.ConfigException, OSError) as error:
         raise InvalidError(f"the cluster cannot be reached: {error}") from error
     async with ApiClient(settings) as api:
-        yield FluxCluster(api)
+        yield api
 
 
 def _is_in_a_pod() -> bool:
@@ -106,14 +119,14 @@ class FluxCluster:
 
     async def applied(self, instance_id: str) -> Applied:
         release = await self._get(_RELEASES, instance_id)
-        terraform = await self._get(_TERRAFORMS, instance_id)
+        terraform = await self._get(TERRAFORMS, instance_id)
         outputs = None if terraform is None else await self._outputs(instance_id)
         return applied_of(release, terraform, outputs, now=self._clock())
 
     async def instances(self) -> dict[str, Applied]:
         """Without outputs: who needs those asks for one instance."""
         releases = await self._list(_RELEASES)
-        terraforms = await self._list(_TERRAFORMS)
+        terraforms = await self._list(TERRAFORMS)
         return {
             name: applied_of(release, terraforms.get(name), None, now=self._clock())
             for name, release in releases.items()
@@ -121,7 +134,7 @@ class FluxCluster:
 
     async def strays(self) -> dict[str, tuple[str, ...]]:
         # Releases last: who comes meanwhile has one before it has anything else.
-        terraforms = await self._list(_TERRAFORMS)
+        terraforms = await self._list(TERRAFORMS)
         namespaces = await self._namespaces()
         releases = await self._list(_RELEASES)
         found: dict[str, list[str]] = {}
@@ -136,7 +149,7 @@ class FluxCluster:
         found: set[str] = set()
         more = ""
         while True:
-            page = await _asked(self._page_of_namespaces(more), "namespaces")
+            page = await asked(self._page_of_namespaces(more), "namespaces")
             found.update(one.metadata.name for one in page.items)
             if not (more := page.metadata._continue or ""):  # noqa: SLF001 - what the client calls it
                 return frozenset(found)
@@ -150,7 +163,7 @@ class FluxCluster:
         left = []
         for kind, found in (
             (f"HelmRelease {TENANTS}", await self._get(_RELEASES, instance_id)),
-            (f"Terraform {INFRA}", await self._get(_TERRAFORMS, instance_id)),
+            (f"Terraform {INFRA}", await self._get(TERRAFORMS, instance_id)),
         ):
             if found is not None:
                 left.append(f"{kind}/{instance_id}")
@@ -175,7 +188,7 @@ class FluxCluster:
             ),
         )
         for what, ask in asked:
-            if await _or_none(ask, what) is not None:
+            if await or_none(ask, what) is not None:
                 left.append(what)
         return tuple(left)
 
@@ -184,20 +197,20 @@ class FluxCluster:
 
         A state that still names a resource stays: somebody has to look at that.
         """
-        if await self._get(_TERRAFORMS, instance_id) is not None:
+        if await self._get(TERRAFORMS, instance_id) is not None:
             return
         name = f"tfstate-default-{instance_id}"
-        secret = await _or_none(self._secret_reader(name), f"Secret {INFRA}/{name}")
+        secret = await or_none(self._secret_reader(name), f"Secret {INFRA}/{name}")
         if secret is not None:
             if not is_empty_state((secret.data or {}).get("tfstate", "")):
                 return
-            await _or_none(
+            await or_none(
                 lambda: self._core.delete_namespaced_secret(
                     name, INFRA, _request_timeout=_SECONDS
                 ),
                 f"Secret {INFRA}/{name}",
             )
-        await _or_none(
+        await or_none(
             lambda: self._leases.delete_namespaced_lease(
                 f"lock-{name}", INFRA, _request_timeout=_SECONDS
             ),
@@ -221,7 +234,7 @@ class FluxCluster:
 
     async def _outputs(self, instance_id: str) -> Outputs | None:
         name = f"{instance_id}-outputs"
-        secret = await _or_none(self._secret_reader(name), f"Secret {INFRA}/{name}")
+        secret = await or_none(self._secret_reader(name), f"Secret {INFRA}/{name}")
         data = {} if secret is None else secret.data or {}
         try:
             return Outputs(
@@ -234,7 +247,7 @@ class FluxCluster:
             return None  # not written yet, or not whole
 
     async def _get(self, where: tuple[str, str, str, str], name: str) -> Object | None:
-        found: Object | None = await _or_none(
+        found: Object | None = await or_none(
             lambda: self._custom.get_namespaced_custom_object(
                 *where, name, _request_timeout=_SECONDS
             ),
@@ -246,7 +259,7 @@ class FluxCluster:
         found: dict[str, Object] = {}
         more = ""
         while True:
-            page = await _asked(self._page(where, more), f"{where[3]} of {where[2]}")
+            page = await asked(self._page(where, more), f"{where[3]} of {where[2]}")
             found |= {one["metadata"]["name"]: one for one in page["items"]}
             more = page["metadata"].get("continue", "")
             if not more:
@@ -290,15 +303,6 @@ def applied_of(
         chart=_chart(status),
         outputs=outputs,
     )
-
-
-def is_empty_state(data: str) -> bool:
-    """Whether a state, as its Secret has it (base64 of gzip of JSON), names no resource."""
-    try:
-        state = json.loads(gzip.decompress(base64.b64decode(data)))
-        return not state["resources"]
-    except (OSError, EOFError, ValueError, KeyError, TypeError):
-        return False  # not understood, so not ours to delete
 
 
 def _instance_of(release: Object) -> tuple[Instance | None, str]:
@@ -349,10 +353,10 @@ def _chart(status: Mapping[str, Any]) -> str:
     return f"{version}@{digest}" if version and digest else version
 
 
-async def _or_none(ask: Callable[[], Awaitable[_T]], what: str) -> _T | None:
+async def or_none(ask: Callable[[], Awaitable[_T]], what: str) -> _T | None:
     """An answer, or None where there is no such thing."""
     try:
-        return await _asked(ask, what)
+        return await asked(ask, what)
     except _MissingError:
         return None
 
@@ -385,7 +389,8 @@ class _MissingError(UnavailableError):
     pass
 
 
-async def _asked(ask: Callable[[], Awaitable[_T]], what: str) -> _T:
+async def asked(ask: Callable[[], Awaitable[_T]], what: str) -> _T:
+    """An answer; what went wrong in words that name what was asked for."""
     try:
         return await ask()
     except ApiException as error:

@@ -9,12 +9,15 @@ from typing import Any, Final, Literal, get_args
 
 from tenantctl import events
 from tenantctl.app import App
+from tenantctl.contexts import ChartsSection
 from tenantctl.errors import DriftError, InvalidError
 from tenantctl.model import RINGS, Ring
-from tenantctl.ociregistry import opened_releases
-from tenantctl.releases import Release, RingFiles
+from tenantctl.ociregistry import CHART, MODULE_FILES, Wanted, opened_releases
+from tenantctl.releases import Release, RingFiles, Train
+from tenantctl.signatures import release_keys
 from tenantctl.verbs.beginning import Move
 from tenantctl.verbs.deploy import Deployed, Deployment, deploy
+from tenantctl.verbs.follow import SOAK_SECONDS, Followed, follow
 from tenantctl.verbs.letters import redrive
 from tenantctl.verbs.move import move
 from tenantctl.verbs.offboard import Offboarding, offboard
@@ -52,16 +55,50 @@ async def deploy_in(app: App, wanted: Deployment, *, dry_run: bool = False) -> D
     """Deploy to the environment that is open.
 
     Raises:
-        InvalidError: Its context does not say where charts are.
+        InvalidError: Its context does not say where charts are, or the fleet has no keys.
         ControlError: As `deploy`.
     """
-    charts = app.context.charts
-    if charts is None:
-        raise InvalidError(f"the context {app.name} does not say where charts are: [charts]")
+    charts = _charts(app)
     region = app.context.aws.region if charts.is_ecr else None
-    async with opened_releases(charts.registry, charts.repository, region=region) as known:
+    keys = release_keys(await app.fleet.snapshot(), app.control.environment)
+    chart = Wanted(charts.repository, CHART, keys)
+    async with opened_releases(charts.registry, chart, region=region) as known:
         files = RingFiles(app.fleet, app.control.environment)
         return await deploy(app.control, files, known, wanted, dry_run=dry_run)
+
+
+async def follow_in(
+    app: App, *, soak_seconds: float = SOAK_SECONDS, request_id: str | None = None
+) -> Followed:
+    """Bring what was published last to the environment that is open.
+
+    Raises:
+        InvalidError: Its context does not say where charts are, or the fleet has no keys.
+        ControlError: As `follow`.
+    """
+    charts = _charts(app)
+    region = app.context.aws.region if charts.is_ecr else None
+    keys = release_keys(await app.fleet.snapshot(), app.control.environment)
+    chart = Wanted(charts.repository, CHART, keys)
+    module = Wanted(charts.module, MODULE_FILES, keys)
+    async with (
+        opened_releases(charts.registry, chart, region=region) as known,
+        opened_releases(charts.registry, module, region=region) as modules,
+    ):
+        return await follow(
+            app.control,
+            app.fleet,
+            known,
+            modules,
+            soak_seconds=soak_seconds,
+            request_id=request_id,
+        )
+
+
+def _charts(app: App) -> ChartsSection:
+    if app.context.charts is None:
+        raise InvalidError(f"the context {app.name} does not say where charts are: [charts]")
+    return app.context.charts
 
 
 async def handle(  # noqa: C901, PLR0911 - a table of verbs
@@ -112,8 +149,10 @@ async def handle(  # noqa: C901, PLR0911 - a table of verbs
             return await resume(control, event.tenant_id, request_id=event.request_id)
         case events.Redrive():
             return await redrive(control, event.tenant_id, only=event.messages)
-        case events.Deploy():
-            return await deploy_in(app, deployment_of(event))
+        case events.Deploy(candidate=True):
+            return await follow_in(app, request_id=event.request_id)
+        case events.Deploy(tier=tier, release=release) if tier is not None and release is not None:
+            return await deploy_in(app, deployment_of(event, tier, release))
         case events.Reconcile():
             found = await reconcile(control, fix=event.fix)
             if left := sum(not one.fixed for one in found):
@@ -121,12 +160,12 @@ async def handle(  # noqa: C901, PLR0911 - a table of verbs
             return found
 
 
-def deployment_of(event: events.Deploy) -> Deployment:
+def deployment_of(event: events.Deploy, train: Train, release: str) -> Deployment:
     """What a request asks to deploy."""
     rings: tuple[Ring, ...] = RINGS if event.rings is None else tuple(event.rings)
     return Deployment(
-        train=event.tier,
-        release=Release.parse(event.release),
+        train=train,
+        release=Release.parse(release),
         rings=rings,
         request_id=event.request_id,
     )

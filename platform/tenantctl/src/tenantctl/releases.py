@@ -18,6 +18,9 @@ from tenantctl.model import RINGS, Ring
 
 Train = Literal["basic", "advanced", "premium", "pools"]
 TRAINS: Final[tuple[Train, ...]] = get_args(Train)
+#: What has rings: the chart of each train, and the Terraform module of them all.
+Line = Literal["basic", "advanced", "premium", "pools", "tenant-module"]
+MODULE: Final[Line] = "tenant-module"
 
 _VERSION: Final = (
     r"(?:0|[1-9]\d*)\.(?:0|[1-9]\d*)\.(?:0|[1-9]\d*)(?:-[0-9A-Za-z]+(?:[.-][0-9A-Za-z]+)*)?"
@@ -81,17 +84,18 @@ class Held:
 Rings = Mapping[Ring, Held]
 
 
-def path_of_train(environment: str, train: Train) -> str:
+def path_of_train(environment: str, train: Line) -> str:
     """Where the rings of a train are."""
     return f"releases/{environment}/{train}.yaml"
 
 
-def render_rings(train: Train, rings: Rings) -> bytes:
+def render_rings(train: Line, rings: Rings) -> bytes:
     """The file of a train."""
+    namespace = "tenant-infra" if train == MODULE else "tenants"
     documents = (
         "apiVersion: source.toolkit.fluxcd.io/v1\n"
         "kind: OCIRepository\n"
-        f"metadata: {{name: {train}-{ring}, namespace: tenants}}\n"
+        f"metadata: {{name: {train}-{ring}, namespace: {namespace}}}\n"
         "spec:\n"
         f"{_line_of(rings[ring])}\n"
         for ring in RINGS
@@ -106,7 +110,7 @@ def _line_of(held: Held) -> str:
     return f"{line} # before: {held.before or _NONE}" if held.knows_before else line
 
 
-def parse_rings(path: str, train: Train, data: bytes) -> dict[Ring, Held]:
+def parse_rings(path: str, train: Line, data: bytes) -> dict[Ring, Held]:
     """What the file of a train says.
 
     Raises:
@@ -151,7 +155,7 @@ class RingFiles:
         self._fleet = fleet
         self._environment = environment
 
-    async def rings(self, train: Train) -> dict[Ring, Held]:
+    async def rings(self, train: Line) -> dict[Ring, Held]:
         """What each ring has, as main says now.
 
         Raises:
@@ -163,7 +167,7 @@ class RingFiles:
 
     async def put(
         self,
-        train: Train,
+        train: Line,
         ring: Ring,
         held: Held,
         *,
@@ -198,7 +202,7 @@ class RingFiles:
             dry_run=dry_run,
         )
 
-    async def committed_at(self, train: Train, subject: str) -> dt.datetime | None:
+    async def committed_at(self, train: Line, subject: str) -> dt.datetime | None:
         """When the newest commit of this subject was made; None where it is long ago, or nobody's.
 
         As of the last look at main.
@@ -209,7 +213,7 @@ class RingFiles:
                 return entry.time
         return None
 
-    def _read(self, snapshot: Snapshot, train: Train) -> dict[Ring, Held]:
+    def _read(self, snapshot: Snapshot, train: Line) -> dict[Ring, Held]:
         path = path_of_train(self._environment, train)
         data = snapshot.read(path)
         if data is None:

@@ -105,10 +105,6 @@ run "made" {
     error_message = "Copies of states are kept, encrypted, and nobody else's."
   }
   assert {
-    condition     = output.cluster.state_copies.bucket == aws_s3_bucket.state_copies.bucket
-    error_message = "What copies states is told where to."
-  }
-  assert {
     condition     = aws_s3_bucket.exports.bucket == "dev-tenantry-exports-123456789012" && aws_s3_bucket_public_access_block.exports.restrict_public_buckets
     error_message = "Exports are nobody else's."
   }

@@ -37,12 +37,26 @@ resource "aws_iam_role_policy" "snapshots" {
         Condition = { StringEquals = { "aws:ResourceTag/tenantry:snapshots" = "${var.name}-gitea" } }
       },
       {
-        # Snapshots belong to no account in their ARNs.
-        Sid       = "ThatSayWhatTheyAreOf"
-        Effect    = "Allow"
-        Action    = ["ec2:CreateSnapshot", "ec2:CreateTags"]
-        Resource  = "arn:${local.partition}:ec2:${local.region}::snapshot/*"
-        Condition = { StringEquals = { "aws:RequestTag/tenantry:snapshots" = "${var.name}-gitea" } }
+        # Snapshots belong to no account in their ARNs. Of which volume they are is decided above.
+        Sid      = "MakeThem"
+        Effect   = "Allow"
+        Action   = "ec2:CreateSnapshot"
+        Resource = "arn:${local.partition}:ec2:${local.region}::snapshot/*"
+      },
+      {
+        # AWS does not say whether Lifecycle Manager tags with the snapshot or after it, and in how many
+        # calls; its own policy (AWSDataLifecycleManagerServiceRole) allows any tag. So a call need not
+        # name this tag; but it gives no other value, and is about nothing of anybody else's.
+        Sid      = "ThatSayWhatTheyAreOf"
+        Effect   = "Allow"
+        Action   = "ec2:CreateTags"
+        Resource = "arn:${local.partition}:ec2:${local.region}::snapshot/*"
+        Condition = {
+          StringEqualsIfExists = {
+            "aws:RequestTag/tenantry:snapshots"  = "${var.name}-gitea"
+            "aws:ResourceTag/tenantry:snapshots" = "${var.name}-gitea"
+          }
+        }
       },
       {
         Sid       = "RemoveTheOldest"

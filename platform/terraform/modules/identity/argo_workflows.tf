@@ -82,7 +82,7 @@ locals {
       {
         Sid      = "LookAtReleases"
         Effect   = "Allow"
-        Action   = "ecr:BatchGetImage"
+        Action   = ["ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"]
         Resource = local.repositories
       },
     ]

@@ -6,6 +6,14 @@ locals {
   associations = "${local.arn.eks}:podidentityassociation/${var.cluster_name}/*"
   instances    = [local.queues, local.dead_letters, local.tables, local.alarms, local.associations]
 
+  # What an instance's associations hand to its pods.
+  handed = [
+    aws_iam_role.producer.arn,
+    aws_iam_role.consumer.arn,
+    aws_iam_role.pool_producer.arn,
+    aws_iam_role.pool_consumer.arn,
+  ]
+
   for_this_environment = { "aws:RequestTag/tenantry:environment" = var.environment }
 
   # All that it may, and all that another policy can open to it.
@@ -101,18 +109,21 @@ locals {
       }
     },
     {
-      Sid    = "HandRolesToPods"
-      Effect = "Allow"
-      Action = "iam:PassRole"
-      Resource = [
-        aws_iam_role.producer.arn,
-        aws_iam_role.consumer.arn,
-        aws_iam_role.pool_producer.arn,
-        aws_iam_role.pool_consumer.arn,
-      ]
+      Sid      = "HandRolesToPods"
+      Effect   = "Allow"
+      Action   = "iam:PassRole"
+      Resource = local.handed
       Condition = {
         StringEquals = { "iam:PassedToService" = "pods.eks.amazonaws.com" }
       }
+    },
+    {
+      # EKS looks at the trust of a role that it is handed. Its guide asks for iam:PassRole alone;
+      # CloudFormation's AWS::EKS::PodIdentityAssociation, and Amazon's own policies, for both.
+      Sid      = "SeeRolesThatAreHanded"
+      Effect   = "Allow"
+      Action   = "iam:GetRole"
+      Resource = local.handed
     },
   ]
 }

@@ -42,23 +42,13 @@ resource "aws_ecr_lifecycle_policy" "this" {
 
   repository = each.value.name
 
-  # What has a released version's tag matches neither rule and stays: tenants name it by digest, and
-  # may do so for years.
+  # What has a released version's tag matches no rule and stays: tenants name it by digest, and may do
+  # so for years. No rule is about what has no tag, either: a signature has none, and without it
+  # nobody takes what it signs. When ECR expires an image, it removes what refers to it by itself.
   policy = jsonencode({
     rules = [
       {
         rulePriority = 1
-        description  = "What lost its tag, or never had one, and belongs to nothing that has"
-        selection = {
-          tagStatus   = "untagged"
-          countType   = "sinceImagePushed"
-          countUnit   = "days"
-          countNumber = var.untagged_days
-        }
-        action = { type = "expire" }
-      },
-      {
-        rulePriority = 2
         description  = "Builds between releases, 1.2.3-dev.4: the newest stay"
         selection = {
           tagStatus      = "tagged"

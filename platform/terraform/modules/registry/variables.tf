@@ -21,17 +21,6 @@ variable "reader_accounts" {
   }
 }
 
-variable "untagged_days" {
-  description = "How long what has no tag is kept."
-  type        = number
-  nullable    = false
-
-  validation {
-    condition     = var.untagged_days >= 1 && var.untagged_days <= 365 && floor(var.untagged_days) == var.untagged_days
-    error_message = "registry.untagged_days: a whole number from 1 to 365."
-  }
-}
-
 variable "development_builds" {
   description = "How many builds between releases (1.2.3-dev.4) are kept in each repository."
   type        = number

@@ -6,10 +6,10 @@ import os
 import sys
 
 # The order is that of the help.
-from tenantctl.cli import lives, looking, releasing, fleet, requests  # isort: skip
+from tenantctl.cli import lives, looking, cost, releasing, fleet, requests, states  # isort: skip
 from tenantctl.cli.common import app
 
-__all__ = ["app", "fleet", "lives", "looking", "main", "releasing", "requests"]
+__all__ = ["app", "cost", "fleet", "lives", "looking", "main", "releasing", "requests", "states"]
 
 _BUG = 1
 

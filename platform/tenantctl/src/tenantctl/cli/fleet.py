@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import shutil
 from pathlib import Path
 from typing import Annotated
 
@@ -20,8 +22,10 @@ from tenantctl.cli.common import (
     run_verb,
     token_file,
 )
-from tenantctl.errors import InvalidError
+from tenantctl.errors import ControlError, InvalidError, UnavailableError
 from tenantctl.fleet import message
+from tenantctl.gate import check_fleet
+from tenantctl.gate.published import check_published
 from tenantctl.printing import Printer
 
 
@@ -41,6 +45,37 @@ def check_command(context: ContextOption = None, output: OutputOption = Output.T
     run_verb(context, output, work)
 
 
+@app.command("check-fleet")
+def check_fleet_command(
+    folder: Annotated[Path, typer.Argument(help="A clone of the fleet.")] = Path(),
+    registry: Annotated[
+        bool,
+        typer.Option(
+            "--registry", help="Ask the registry, too, whether releases are there, and signed."
+        ),
+    ] = False,
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """Whether a fleet may be merged: files, what Flux builds of them, and what that may be."""
+    printer = Printer(as_json=output is Output.JSON)
+    kubectl = shutil.which("kubectl")
+    try:
+        if kubectl is None:
+            raise UnavailableError("kubectl is not installed here: its kustomize builds the fleet")
+        found = check_fleet(folder, Path(kubectl))
+        if registry:
+            found += asyncio.run(check_published(folder))
+        printer.result(found)
+        for finding in found:
+            printer.say(str(finding))
+        if found:
+            raise InvalidError(f"{len(found)} findings")
+    except ControlError as error:
+        printer.error(error, error.exit_code)
+        raise typer.Exit(error.exit_code) from None
+    printer.say("the fleet may be merged")
+
+
 @app.command("facts")
 def facts_command(
     file: Annotated[
@@ -56,19 +91,18 @@ def facts_command(
     async def work(app: App, printer: Printer) -> None:
         environment = app.control.environment
         try:
-            text = file.read_text("utf-8")
+            said = facts.load(str(file), file.read_text("utf-8"))
         except (OSError, UnicodeDecodeError) as error:
             raise InvalidError(f"{file} cannot be read: {error}") from None
-        told, cluster = facts.parse(str(file), text), addons.parse(str(file), text)
-        if told["environment"] != environment:
-            raise InvalidError(
-                f"{file} is of {told['environment']}, and this context of {environment}"
-            )
+        told, cluster = facts.parse(str(file), said), addons.parse(str(file), said)
+        for of in (told["environment"], environment if cluster is None else cluster.name):
+            if of != environment:
+                raise InvalidError(f"{file} is of {of}, and this context of {environment}")
         path = facts.facts_path(environment)
         filled_in = {} if cluster is None else addons.render(environment, cluster)
         change = await app.fleet.change(
             lambda snapshot: {
-                path: facts.render(told, snapshot.read(path), facts.parse_context(text)),
+                path: facts.render(told, snapshot.read(path), said.get("context")),
                 **filled_in,
             },
             message(f"Facts of {environment}", verb="facts", request_id=request_id),

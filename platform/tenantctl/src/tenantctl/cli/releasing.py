@@ -17,9 +17,10 @@ from tenantctl.cli.common import (
     app,
     run_verb,
 )
-from tenantctl.handling import deploy_in
+from tenantctl.handling import deploy_in, follow_in
 from tenantctl.printing import Printer
 from tenantctl.releases import TRAINS, Release
+from tenantctl.verbs import follow
 from tenantctl.verbs.deploy import DEAD_LETTERS, SOAK_SECONDS, Deployment
 
 Train = Enum("Train", {train: train for train in TRAINS}, type=str)  # type: ignore[misc]
@@ -69,5 +70,35 @@ def deploy_command(
         for ring, count in done.instances.items():
             new = ", committed now" if ring in done.commits else ""
             printer.say(f"{tier.value} {ring}: {count} run {done.release.version}{new}")
+
+    run_verb(context, output, work)
+
+
+@app.command("follow")
+def follow_command(
+    soak: Annotated[
+        float, typer.Option(min=0, help="Seconds that a ring is watched before the next one.")
+    ] = follow.SOAK_SECONDS,
+    request_id: RequestOption = None,
+    context: ContextOption = None,
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """Bring what was published last to every tier, where an environment follows main."""
+
+    async def work(app: App, printer: Printer) -> None:
+        done = await follow_in(app, soak_seconds=soak, request_id=request_id)
+        printer.result(done)
+        if done.candidate.chart is None:
+            printer.say("no chart was published yet")
+        elif done.taken_back:
+            printer.say(
+                f"{done.candidate.chart.version} was taken back from {done.taken_back}: the next "
+                "version is waited for. To try it again, deploy it there by hand"
+            )
+        for train, deployed in done.deployed.items():
+            count = sum(deployed.instances.values())
+            printer.say(f"{train}: {count} run {deployed.release.version}")
+        for commit in done.module_commits:
+            printer.say(f"the module: {commit}")
 
     run_verb(context, output, work)

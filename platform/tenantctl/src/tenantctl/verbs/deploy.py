@@ -15,7 +15,7 @@ from tenantctl.control import Control
 from tenantctl.errors import InvalidError, RefusedError, UnfinishedError, UnhealthyError
 from tenantctl.model import RINGS, Instance, Ring
 from tenantctl.ports import Applied
-from tenantctl.releases import Held, Release, RingFiles, Train
+from tenantctl.releases import Held, Line, Release, RingFiles, Train
 from tenantry import names
 
 #: How long a ring is watched after all of it runs the release, in seconds: a message that cannot
@@ -145,8 +145,18 @@ async def _dry_run(files: RingFiles, wanted: Deployment) -> Deployed:
     return Deployed(release=wanted.release, commits={}, instances={}, diff="".join(diffs))
 
 
+def deployed_subject(train: Line, version: str, ring: Ring) -> str:
+    """Of the commit that gives a ring a release."""
+    return f"Deploy {train} {version} to {ring}"
+
+
+def taken_back_subject(train: Line, version: str, ring: Ring) -> str:
+    """Of the commit that gives a ring what it had before."""
+    return f"Take {train} {ring} back from {version}"
+
+
 def _subject(wanted: Deployment, ring: Ring) -> str:
-    return f"Deploy {wanted.train} {wanted.release.version} to {ring}"
+    return deployed_subject(wanted.train, wanted.release.version, ring)
 
 
 class _Step:
@@ -298,7 +308,7 @@ class _Step:
             self._ring,
             Held(held.before),
             over=wanted.release,
-            subject=f"Take {self._name} back from {wanted.release.version}",
+            subject=taken_back_subject(wanted.train, wanted.release.version, self._ring),
             request_id=wanted.request_id,
         )
         await self._control.cluster.nudge()

@@ -17,7 +17,6 @@ mock_provider "aws" {
 
 variables {
   prefix             = "tenantry"
-  untagged_days      = 14
   development_builds = 500
 }
 
@@ -65,14 +64,14 @@ run "what_is_released_stays" {
     condition = alltrue([
       for policy in aws_ecr_lifecycle_policy.this : alltrue([
         for rule in jsondecode(policy.policy).rules :
-        rule.selection.tagStatus == "untagged" || try(rule.selection.tagPatternList, []) == ["*-dev.*"]
+        rule.selection.tagStatus == "tagged" && rule.selection.tagPatternList == ["*-dev.*"]
       ])
     ])
-    error_message = "No rule is about the tag of a release."
+    error_message = "No rule is about the tag of a release, or about what has none: signatures."
   }
   assert {
-    condition     = [for rule in jsondecode(aws_ecr_lifecycle_policy.this["producer"].policy).rules : rule.selection.countNumber] == [14, 500]
-    error_message = "As long and as many as is said."
+    condition     = [for rule in jsondecode(aws_ecr_lifecycle_policy.this["producer"].policy).rules : rule.selection.countNumber] == [500]
+    error_message = "As many as is said."
   }
 }
 
@@ -94,11 +93,10 @@ run "environments_elsewhere" {
 
 run "what_is_none" {
   command         = plan
-  expect_failures = [var.prefix, var.reader_accounts, var.untagged_days, var.development_builds]
+  expect_failures = [var.prefix, var.reader_accounts, var.development_builds]
   variables {
     prefix             = "Tenantry/"
     reader_accounts    = ["*"]
-    untagged_days      = 0
     development_builds = 3
   }
 }
