@@ -17,7 +17,7 @@ check: dev ## Format, lint, types, imports, YAML, requirements, hygiene | Python
 	@scripts/check.sh
 
 check-fleet: dev ## Whether a fleet may be merged; FLEET=clone, else platform/fleet | Python 3.11+; kubectl | 15 s
-	@scripts/check-fleet.sh "$${FLEET:-platform/fleet}"
+	@scripts/check-fleet.sh "$${FLEET:-platform/fleet}" $(ARGS)
 
 format: dev ## Format, and fix what ruff can fix | Python 3.11+ | 1 s
 	@.venv/bin/ruff check --quiet --fix-only .

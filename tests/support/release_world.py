@@ -8,6 +8,7 @@ from typing import Final, cast
 
 from support.fleets import MakeFleet, a_pool, a_tenant
 from support.git_server import Origin
+from tenantctl.candidates import read_candidate
 from tenantctl.check import Bounds
 from tenantctl.control import Control, Timing
 from tenantctl.errors import NotFoundError
@@ -197,8 +198,10 @@ class Desk:
     async def follow(self, modules: Releases | None = None) -> Followed:
         self.recorder = Recorder()
         fleet = self._fleet()
+        candidate = read_candidate(await fleet.snapshot(), "dev")
+        control, files = self._control(fleet), RingFiles(fleet, "dev")
         return await follow(
-            self._control(fleet), fleet, Shelf(), modules or Shelf(), soak_seconds=300
+            control, files, candidate, Shelf(), modules or Shelf(), soak_seconds=300
         )
 
     def _control(self, fleet: Fleet) -> Control:

@@ -6,23 +6,15 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
 from cloud.environments import ROOT
+from support.waiting import wait_for
 from tenantry_cloud.steps import TIMED_OUT, Shell
-
-
-def until(condition: Callable[[], bool]) -> None:
-    """Wait for it, for at most twenty seconds."""
-    end = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.02)
 
 
 @contextmanager
@@ -55,7 +47,7 @@ def test_terraform_saves_what_it_made_when_somebody_presses_ctrl_c(tmp_path: Pat
         f"Shell(Path('.')).run(['bash', '-c', {child!r}])"
     )
     with _running(tmp_path, "-c", program) as process:
-        until((tmp_path / "ready").exists)
+        wait_for((tmp_path / "ready").exists)
         os.killpg(process.pid, signal.SIGINT)
         _, said = process.communicate(timeout=20)
 
@@ -91,7 +83,7 @@ def test_who_is_terminated_leaves_neither_children_nor_folders(tmp_path: Path) -
         HERE=str(tmp_path),
         TMPDIR=str(scratch),
     ) as process:
-        until((tmp_path / "ready").exists)
+        wait_for((tmp_path / "ready").exists)
         process.terminate()
         _, said = process.communicate(timeout=20)
 

@@ -17,8 +17,8 @@ from support.control_world import World
 from support.fleets import a_pool
 from tenantctl import cli, states
 from tenantctl.app import App
-from tenantctl.candidates import Candidate
-from tenantctl.contexts import Context
+from tenantctl.candidates import Candidate, path_of_candidate
+from tenantctl.contexts import ChartsSection, Context
 from tenantctl.cost import ESTIMATED, Measured, Served, Usage
 from tenantctl.costsources import Period, Sources
 from tenantctl.releases import Release
@@ -30,10 +30,14 @@ RELEASE: Final = Release("1.4.0", f"sha256:{'a' * 64}")
 
 
 @pytest.fixture
-def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Call:
-    """Calls tenantctl in an environment of one pool."""
-    world = asyncio.run(World(tmp_path, a_pool()).begin())
-    context = Context.model_validate(
+def world(tmp_path: Path) -> World:
+    """An environment of one pool."""
+    return asyncio.run(World(tmp_path, a_pool()).begin())
+
+
+@pytest.fixture
+def context(tmp_path: Path) -> Context:
+    return Context.model_validate(
         {
             "environment": "dev",
             "fleet": {"url": "file:///fleet"},
@@ -43,6 +47,10 @@ def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Call:
         }
     )
 
+
+@pytest.fixture
+def call(world: World, context: Context, monkeypatch: pytest.MonkeyPatch) -> Call:
+    """Calls tenantctl there."""
     return calling(world, context, monkeypatch)
 
 
@@ -87,6 +95,34 @@ def test_without_a_place_for_charts_nothing_is_followed(call: Call) -> None:
     result = call("follow")
 
     assert (2, True) == (result.exit_code, "[charts]" in said(result))
+
+
+@pytest.mark.parametrize(
+    ("said_last", "answer"),
+    [
+        ("none", (0, "no chart was published yet")),
+        (str(RELEASE), (2, "the fleet has no keys/dev/*.pub")),
+    ],
+)
+def test_a_fresh_fleet_needs_no_key_until_something_is_published(
+    world: World,
+    context: Context,
+    monkeypatch: pytest.MonkeyPatch,
+    said_last: str,
+    answer: tuple[int, str],
+) -> None:
+    """Its workflow runs every two minutes from the first day, and would fail as often."""
+    version, _, digest = said_last.partition("@")
+    data = {"chart-version": version, "chart-digest": digest or "none"}
+    candidate = json.dumps({"data": {**data, "module-version": "none", "module-digest": "none"}})
+    world.fleet.head = world.fleet.head.but({path_of_candidate("dev"): candidate.encode()})
+    charts = ChartsSection(registry="https://registry.example.com")
+    call = calling(world, context.model_copy(update={"charts": charts}), monkeypatch)
+
+    result = call("follow")
+
+    status, text = answer
+    assert (status, True) == (result.exit_code, text in said(result)), said(result)
 
 
 def test_without_a_place_for_copies_none_are_made(call: Call) -> None:

@@ -37,6 +37,8 @@ NEEDED: Final = (
     "karpenter",
     "tofu-controller",
 )
+#: An entry point that took a commit before its facts comes again at once, not an interval later.
+_WATCHED: Final = {"reconcile.fluxcd.io/watch": "Enabled"}
 _GIB: Final = "Gi"
 _HEAD: Final = (
     "# Of this environment's cluster, by `tenantctl facts`: not by hand.\n"
@@ -190,7 +192,7 @@ def _facts(environment: str, cluster: Cluster) -> bytes:
         {
             "apiVersion": "v1",
             "kind": "ConfigMap",
-            "metadata": {"name": NAME, "namespace": NAMESPACE},
+            "metadata": {"name": NAME, "namespace": NAMESPACE, "labels": dict(_WATCHED)},
             "data": values(environment, cluster),
         }
     )

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import base64
 import binascii
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any, Final, Literal, get_args
 
 from tenantctl import events
 from tenantctl.app import App
+from tenantctl.candidates import Candidate, read_candidate
 from tenantctl.contexts import ChartsSection
 from tenantctl.errors import DriftError, InvalidError
 from tenantctl.model import RINGS, Ring
-from tenantctl.ociregistry import CHART, MODULE_FILES, Wanted, opened_releases
+from tenantctl.ociregistry import CHART, MODULE_FILES, OciReleases, Wanted, opened_releases
 from tenantctl.releases import Release, RingFiles, Train
 from tenantctl.signatures import release_keys
 from tenantctl.verbs.beginning import Move
@@ -58,13 +60,11 @@ async def deploy_in(app: App, wanted: Deployment, *, dry_run: bool = False) -> D
         InvalidError: Its context does not say where charts are, or the fleet has no keys.
         ControlError: As `deploy`.
     """
-    charts = _charts(app)
-    region = app.context.aws.region if charts.is_ecr else None
+    section = _charts(app)
     keys = release_keys(await app.fleet.snapshot(), app.control.environment)
-    chart = Wanted(charts.repository, CHART, keys)
-    async with opened_releases(charts.registry, chart, region=region) as known:
+    async with _opened(app, section, Wanted(section.repository, CHART, keys)) as charts:
         files = RingFiles(app.fleet, app.control.environment)
-        return await deploy(app.control, files, known, wanted, dry_run=dry_run)
+        return await deploy(app.control, files, charts, wanted, dry_run=dry_run)
 
 
 async def follow_in(
@@ -73,22 +73,25 @@ async def follow_in(
     """Bring what was published last to the environment that is open.
 
     Raises:
+        NotFoundError: The environment follows nothing.
         InvalidError: Its context does not say where charts are, or the fleet has no keys.
         ControlError: As `follow`.
     """
-    charts = _charts(app)
-    region = app.context.aws.region if charts.is_ecr else None
-    keys = release_keys(await app.fleet.snapshot(), app.control.environment)
-    chart = Wanted(charts.repository, CHART, keys)
-    module = Wanted(charts.module, MODULE_FILES, keys)
+    section, environment = _charts(app), app.control.environment
+    snapshot = await app.fleet.snapshot()
+    candidate = read_candidate(snapshot, environment)
+    if candidate == Candidate():  # before the first release, which may be before the first key
+        return Followed(candidate)
+    keys = release_keys(snapshot, environment)
     async with (
-        opened_releases(charts.registry, chart, region=region) as known,
-        opened_releases(charts.registry, module, region=region) as modules,
+        _opened(app, section, Wanted(section.repository, CHART, keys)) as charts,
+        _opened(app, section, Wanted(section.module, MODULE_FILES, keys)) as modules,
     ):
         return await follow(
             app.control,
-            app.fleet,
-            known,
+            RingFiles(app.fleet, environment),
+            candidate,
+            charts,
             modules,
             soak_seconds=soak_seconds,
             request_id=request_id,
@@ -99,6 +102,13 @@ def _charts(app: App) -> ChartsSection:
     if app.context.charts is None:
         raise InvalidError(f"the context {app.name} does not say where charts are: [charts]")
     return app.context.charts
+
+
+def _opened(
+    app: App, section: ChartsSection, wanted: Wanted
+) -> AbstractAsyncContextManager[OciReleases]:
+    region = app.context.aws.region if section.is_ecr else None
+    return opened_releases(section.registry, wanted, region=region)
 
 
 async def handle(  # noqa: C901, PLR0911 - a table of verbs

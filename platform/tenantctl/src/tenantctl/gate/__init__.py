@@ -42,7 +42,7 @@ def check_fleet(folder: Path, kubectl: Path) -> tuple[Finding, ...]:
         for path, what in snapshot.irregular.items()
     }
     with TemporaryDirectory(prefix="tenantctl-") as copy:
-        # A build writes beside what it builds, as Flux does. Links stay links: nobody follows them.
+        # A build writes beside what it builds, as Flux does. Nobody follows a link: it stays one.
         ignored = ignore_patterns(".git")
         fleet = Path(copytree(folder, Path(copy) / "fleet", symlinks=True, ignore=ignored))
         for environment in environments:

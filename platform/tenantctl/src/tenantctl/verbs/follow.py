@@ -10,9 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from tenantctl.candidates import Candidate, read_candidate
+from tenantctl.candidates import Candidate
 from tenantctl.control import Control
-from tenantctl.fleet import Fleet
 from tenantctl.model import RINGS
 from tenantctl.releases import MODULE, TRAINS, Held, Release, RingFiles, Train
 from tenantctl.verbs.deploy import (
@@ -50,7 +49,8 @@ class Followed:
 
 async def follow(
     control: Control,
-    fleet: Fleet,
+    files: RingFiles,
+    candidate: Candidate,
     charts: Releases,
     modules: Releases,
     *,
@@ -60,13 +60,11 @@ async def follow(
     """Bring the candidate to every ring of the environment.
 
     Raises:
-        NotFoundError: The environment follows nothing, or what it names was not published.
+        NotFoundError: What the candidate names was not published.
         RefusedError: Somebody else deploys, or Flux was told to leave an instance alone.
         UnhealthyError: A ring is not well with it, and has again what it had.
         ControlError: As `deploy`.
     """
-    files = RingFiles(fleet, control.environment)
-    candidate = read_candidate(await fleet.snapshot(), control.environment)
     commits = await _module(control, files, modules, candidate.module, request_id)
     if candidate.chart is None:
         return Followed(candidate, module_commits=commits)
