@@ -145,6 +145,7 @@ ENVIRONMENTS: Final = {
                 ROOT / "platform" / "local",
                 ROOT / "platform" / "tenantctl",
                 ROOT / "platform" / "cloud",
+                ROOT / "platform" / "delivery",
                 ROOT / "loadtests",
                 ROOT / "benchmarks",
             ),

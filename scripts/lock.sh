@@ -6,9 +6,9 @@ cd "$(dirname "$0")/.."
 uv=${UV:-uv}
 export UV_CUSTOM_COMPILE_COMMAND="make lock" UV_PYTHON_DOWNLOADS=never
 "$uv" lock --quiet "$@"
-for image in producer consumer loadtests; do
-  "$uv" export --quiet --frozen --no-dev --no-emit-workspace --package "tenantry-$image" \
-    --format requirements-txt --output-file "requirements/$image.txt"
+for package in tenantry-producer tenantry-consumer tenantctl tenantry-loadtests; do
+  "$uv" export --quiet --frozen --no-dev --no-emit-workspace --package "$package" \
+    --format requirements-txt --output-file "requirements/${package#tenantry-}.txt"
 done
 "$uv" export --quiet --frozen --only-group dev --no-emit-workspace \
   --format requirements-txt --output-file requirements/dev.txt

@@ -34,13 +34,19 @@ PROJECTS: Final = {
     "tenantry-local": "platform/local",
     "tenantctl": "platform/tenantctl",
     "tenantry-cloud": "platform/cloud",
+    "tenantry-delivery": "platform/delivery",
     "tenantry-loadtests": "loadtests",
     "tenantry-benchmarks": "benchmarks",
 }
 #: Environments of programs whose pins exclude ours.
 APART: Final = ("engine", "lint")
-#: What is shipped as an image.
-IMAGES: Final = ("producer", "consumer", "loadtests")
+#: What is shipped as an image, or run elsewhere, by the name of its locked file.
+IMAGES: Final = {
+    "producer": "tenantry-producer",
+    "consumer": "tenantry-consumer",
+    "tenantctl": "tenantctl",
+    "loadtests": "tenantry-loadtests",
+}
 
 #: aioboto3 15.5 does not work with this botocore and later ones.
 BOTOCORE_BELOW: Final = Version("1.40.62")
@@ -70,7 +76,7 @@ def problems() -> Iterator[str]:
     wanted = {
         "dev": project("")["dependency-groups"]["dev"],
         **{name: asked_apart(name) for name in APART},
-        **{image: [f"tenantry-{image}"] for image in IMAGES},
+        **{image: [distribution] for image, distribution in IMAGES.items()},
     }
     for name, requirements in wanted.items():
         for problem in unsatisfied(closure(requirements), pins[name]):
