@@ -199,8 +199,10 @@ def test_releases_are_repaired_and_never_uninstalled(fleet: Path) -> None:
             assert "helm-controller" == spec["serviceAccountName"]
             assert spec["targetNamespace"] == spec["storageNamespace"]
             assert {"mode": "enabled"} == spec["driftDetection"]
+            # What a release of their own has, no other one touches.
+            definitions = "Skip" if found["metadata"]["name"] == "karpenter" else "CreateReplace"
             for action in ("install", "upgrade"):
-                assert "CreateReplace" == spec[action]["crds"]
+                assert definitions == spec[action]["crds"]
                 assert {"name": "RetryOnFailure"} == spec[action]["strategy"]
 
 
@@ -289,3 +291,62 @@ def test_machines_keep_their_credentials_to_themselves(fleet: Path) -> None:
     assert all(each["ebs"]["encrypted"] for each in machines["blockDeviceMappings"])
     assert "@latest" not in machines["amiSelectorTerms"][0]["alias"]
     assert machines["associatePublicIPAddress"] is False
+
+
+def _named(fleet: Path, kind: str, name: str) -> Object:
+    [found] = [
+        each
+        for _, each in of_addons(fleet)
+        if (each["kind"], each["metadata"]["name"]) == (kind, name)
+    ]
+    return found
+
+
+def test_the_runner_has_no_right_over_the_cluster(fleet: Path) -> None:
+    """Its chart binds it to every Secret there is, whatever its values say."""
+    spec = _named(fleet, "HelmRelease", "tofu-controller")["spec"]
+
+    [patch] = spec["postRenderers"][0]["kustomize"]["patches"]
+    assert {"kind": "ClusterRoleBinding", "name": "tf-runner-rolebinding"} == patch["target"]
+    assert {"$patch": "delete"}.items() <= yaml.safe_load(patch["patch"]).items()
+
+
+def test_tofu_controller_may_fetch_the_module(fleet: Path) -> None:
+    """Flux's own policies let its pods alone reach source-controller."""
+    policy = _named(fleet, "NetworkPolicy", "artifacts-for-tofu-controller")
+
+    assert "flux-system" == policy["metadata"]["namespace"]
+    assert {"app": "source-controller"} == policy["spec"]["podSelector"]["matchLabels"]
+    [rule] = policy["spec"]["ingress"]
+    assert [{"protocol": "TCP", "port": 9090}] == rule["ports"]
+    [whom] = rule["from"]
+    place = _named(fleet, "HelmRelease", "tofu-controller")["spec"]["targetNamespace"]
+    assert place == whom["namespaceSelector"]["matchLabels"]["kubernetes.io/metadata.name"]
+
+
+def test_pods_of_argo_are_as_their_namespaces_ask(fleet: Path) -> None:
+    """Its charts say no seccomp profile, and Argo Events' no user: nothing of them would start."""
+    profile = {"type": "RuntimeDefault"}
+    workflows = _named(fleet, "HelmRelease", "argo-workflows")["spec"]["values"]
+    events = _named(fleet, "HelmRelease", "argo-events")["spec"]["values"]
+
+    for part in ("controller", "server"):
+        assert profile == workflows[part]["podSecurityContext"]["seccompProfile"]
+        assert "--managed-namespace=argo-control" in workflows[part]["extraArgs"]
+    pod = events["global"]["securityContext"]
+    assert (True, profile) == (pod["runAsNonRoot"], pod["seccompProfile"])
+    container = events["controller"]["containerSecurityContext"]
+    assert (False, ["ALL"]) == (
+        container["allowPrivilegeEscalation"],
+        container["capabilities"]["drop"],
+    )
+
+
+def test_a_claim_without_a_class_gets_an_encrypted_volume(fleet: Path) -> None:
+    """EKS has no default class: Prometheus and the event bus would wait for ever."""
+    [found] = [each for _, each in of_addons(fleet) if each["kind"] == "StorageClass"]
+
+    assert {"type": "gp3", "encrypted": "true"} == found["parameters"]
+    assert (
+        "true" == found["metadata"]["annotations"]["storageclass.kubernetes.io/is-default-class"]
+    )

@@ -401,6 +401,48 @@ def test_what_a_sensor_makes_is_taken(server: Cluster, objects: list[Object]) ->
         server.delete(workflow)
 
 
+def test_people_see_what_runs_and_operators_start_it(server: Cluster) -> None:
+    """The groups are those of the cluster's access entries; neither sees a Secret."""
+    text = (FLEET / "infrastructure/tenancy/people.yaml").read_text("utf-8")
+    for each in yaml.safe_load_all(text):
+        done(server.apply(each, dry_run=False))
+    workflow = {
+        "apiVersion": "argoproj.io/v1alpha1",
+        "kind": "Workflow",
+        "metadata": {"name": "by-hand", "namespace": NAMESPACE},
+        "spec": {"workflowTemplateRef": {"name": "reconcile"}},
+    }
+    for group, may_start in (("tenantry:viewers", False), ("tenantry:operators", True)):
+        who_asks: dict[str, Any] = {"as_user": "somebody", "groups": (group,)}
+        for version, kind in (
+            ("argoproj.io/v1alpha1", "Workflow"),
+            ("helm.toolkit.fluxcd.io/v2", "HelmRelease"),
+            ("infra.contrib.fluxcd.io/v1alpha2", "Terraform"),
+        ):
+            assert server.list(version, kind, **who_asks).ok, kind
+        assert 403 == server.list("v1", "Secret", **who_asks).code
+        assert may_start is server.create(workflow, **who_asks).ok
+        assert 403 == server.delete(workflow, **who_asks).code
+    server.delete(workflow)
+
+
+def test_who_makes_workflows_can_ask_the_server(objects: list[Object]) -> None:
+    """A Sensor's pods take the account's word for it, and end where they are given no token."""
+    accounts = {
+        each["metadata"]["name"]: each.get("automountServiceAccountToken")
+        for each in objects
+        if each["kind"] == "ServiceAccount"
+    }
+    [names] = {
+        (each["spec"]["template"]["serviceAccountName"],)
+        for each in of(objects, "Sensor").values()
+    }
+
+    assert dict.fromkeys(names, True) == {
+        name: mounted for name, mounted in accounts.items() if mounted is not False
+    }
+
+
 def test_a_field_that_argo_does_not_know_is_refused(
     server: Cluster, objects: list[Object]
 ) -> None:

@@ -272,7 +272,7 @@ MISTAKES: Final[dict[str, tuple[Callable[[Path], None], str, str]]] = {
         "it is not of the form of its kind",
     ),
     "two entry points build one folder": (
-        swap(ENTRIES, "path: ./addons/opencost", "path: ./addons/external-secrets"),
+        swap(ENTRIES, "path: ./addons/keda", "path: ./addons/external-secrets"),
         "addons/external-secrets",
         "and both would write it",
     ),

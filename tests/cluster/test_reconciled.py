@@ -44,7 +44,7 @@ pytestmark = [pytest.mark.cluster, pytest.mark.timeout(300)]
 
 RELEASE: Final = Release("1.4.0", f"sha256:{'a' * 64}")
 #: Suspended in a fresh fleet until facts name what its workflows run.
-SUSPENDED: Final = {"control-plane"}
+SUSPENDED: Final = {"control-plane", "states"}
 
 
 class World:

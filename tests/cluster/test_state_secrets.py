@@ -147,7 +147,7 @@ def objects() -> dict[str, Object]:
     if kubectl() is None:
         # On a person's machine only: in CI a skip is a failure.
         pytest.skip("there is no kubectl: `make test-cluster` builds it")
-    found = kustomize(FLEET / "control-plane" / "dev")
+    found = kustomize(FLEET / "states" / "dev")
     return {each["kind"]: each for each in found if each["metadata"].get("namespace") == INFRA}
 
 
