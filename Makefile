@@ -5,7 +5,7 @@
 PYTHON ?= python3
 python := .venv/bin/python
 .DEFAULT_GOAL := help
-.PHONY: help check check-fleet format test test-faults test-terraform test-cluster test-engines tools demo up token loadtest bench \
+.PHONY: help check check-fleet format test test-faults test-terraform test-cluster test-engines test-delivery tools images chart demo up token loadtest bench \
   bench-full scale matrix environment destroy workstation lock goldens clean dev engine lint
 
 help: ## This list | - | -
@@ -35,8 +35,17 @@ test-terraform: dev engine ## Roles, module, environments applied on local engin
 test-cluster: dev engine ## Chart, admission, fleet, events, alerts on a real API server | Go 1.26+ | 8 min, first 30
 	@scripts/test-cluster.sh $(ARGS)
 
+test-delivery: dev ## Images, chart, module built, signed, published on this machine | Go; buildah, debootstrap; root | 6 min
+	@scripts/test-delivery.sh $(ARGS)
+
 test-engines: dev ## Contract suites on DynamoDB Local and ElasticMQ | Java 17+, Maven | 1 min
 	@scripts/test-engines.sh $(ARGS)
+
+images: dev ## Build what changed; REGISTRY=, KEY= publish it; ONLY=, PLATFORMS=, PROVIDERS= | buildah; cosign | 5 min
+	@exec $(python) -m tenantry_delivery images
+
+chart: dev ## Publish chart and module with the images there: REGISTRY=, KEY= | cosign | 10 s
+	@exec $(python) -m tenantry_delivery chart
 
 demo: dev engine ## Main job, proven. ONCE=1 leaves, MESSAGES=file, POISON=1, FAULTS=1 | Python 3.11+ | 10 s
 	@exec $(python) -m tenantry_local demo

@@ -19,9 +19,9 @@ from tenantry_delivery.images import Workshop
 from tenantry_delivery.registry import Registry
 from tenantry_delivery.releasing import Part, Shop
 from tenantry_delivery.signing import FOLDER, Signer
+from tenantry_delivery.wheels import PLATFORMS
 
 _ROOT: Final = Path(__file__).resolve().parents[4]
-_MACHINES: Final = {"x86_64": "linux/amd64", "aarch64": "linux/arm64"}
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -123,8 +123,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--only", default=env("ONLY"), help="names of images, by commas; all")
     parser.add_argument(
         "--platforms",
-        default=env("PLATFORMS") or _MACHINES.get(platform.machine(), "linux/amd64"),
-        help="of images, by commas; this machine's",
+        default=env("PLATFORMS") or ",".join(PLATFORMS),
+        help="of images, by commas; all that nodes may have",
     )
     parser.add_argument(
         "--providers",

@@ -32,7 +32,7 @@ class Image:
         recipe: The Containerfile, in `platform/images`; of a Python program, its stage of this
             name.
         base: The file that names what it stands on, in `platform/images`.
-        projects: Distributions of the repository that are installed in it.
+        projects: Distributions of the repository that are installed in it; or what else it is of.
         requirements: The locked file of what else is; empty where it is no Python program.
         chart_key: What the chart calls it; empty where the chart does not name it.
     """
@@ -84,7 +84,7 @@ IMAGES: Final = (
         title="Runs the Terraform of tenants and pools, with its provider inside.",
         recipe="tf-runner.Containerfile",
         base="tf-runner.json",
-        projects=(f"{MODULE}/versions.tf",),
+        projects=(f"{IMAGES_FOLDER}/providers.tfrc", f"{MODULE}/versions.tf"),
         chart_key="runner",
     ),
 )

@@ -19,6 +19,9 @@ from tenantry_delivery.programs import run
 from tenantry_delivery.registry import auth_file, is_loopback
 from tenantry_delivery.wheels import options, wheels
 
+#: Each driver of buildah's has an order of its own in a layer, and so a digest.
+_STORE: Final = {"STORAGE_DRIVER": "overlay"}
+_PROVIDERS: Final = "providers.tfrc"
 #: Terraform and OpenTofu ask different ones for the same provider.
 _PROVIDER_HOSTS: Final = ("registry.opentofu.org", "registry.terraform.io")
 
@@ -88,6 +91,7 @@ class Workshop:
         recipe = f"{IMAGES_FOLDER}/{image.recipe}"
         (context / "Containerfile").write_bytes(self.source.read(recipe))
         if not image.requirements:
+            (context / _PROVIDERS).write_bytes(self.source.read(f"{IMAGES_FOLDER}/{_PROVIDERS}"))
             self._mirror(context / "mirror", platform)
             return ()
         if not base.python:
@@ -125,14 +129,20 @@ def _build(context: Path, platform: str, base: str, words: Sequence[str], layout
         reached.append(f"--authfile={auth_file()}")
     recipe = ["--format=oci", "--layers=false", "--no-cache", "--pull-never"]
     recipe += ["--identity-label=false", f"--file={context / 'Containerfile'}", f"--tag={tag}"]
+    # What it stands on, wherever it was pulled from: a mirror's name is in no digest.
+    recipe.append(f"--annotation=org.opencontainers.image.base.name={_without_host(base)}")
     # In a chroot it would have the machine's network: there it is given one without anything.
     alone = ("unshare", "--net") if os.environ.get("BUILDAH_ISOLATION") == "chroot" else ()
     if not alone:
         recipe.append("--network=none")
     try:
-        run("buildah", "pull", "--quiet", f"--platform={platform}", *reached, base)
-        run(*alone, "buildah", "bud", *recipe, *words, str(context))
-        run("buildah", "push", "--quiet", "--format=oci", tag, f"oci:{layout}")
+        run("buildah", "pull", "--quiet", f"--platform={platform}", *reached, base, env=_STORE)
+        run(*alone, "buildah", "bud", *recipe, *words, str(context), env=_STORE)
+        run("buildah", "push", "--quiet", "--format=oci", tag, f"oci:{layout}", env=_STORE)
     finally:
         with contextlib.suppress(FailedError):
-            run("buildah", "rmi", "--force", tag)
+            run("buildah", "rmi", "--force", tag, env=_STORE)
+
+
+def _without_host(reference: str) -> str:
+    return reference.partition("/")[2]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import re
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from http import HTTPStatus
@@ -25,7 +26,7 @@ from tenantry_delivery.errors import DeliveryError, FailedError, PublishedError
 _ACCEPT: Final = f"{INDEX}, {MANIFEST}"
 #: A layer of a base has some hundred megabytes.
 _TIMEOUT: Final = httpx.Timeout(60.0, write=600.0)
-_LOOPBACK: Final = ("127.", "localhost")
+_LOOPBACK: Final = re.compile(r"(127(\.\d{1,3}){3}|localhost|\[::1\])(:\d+)?(/|$)")
 
 
 class Registry:
@@ -124,9 +125,12 @@ class Registry:
         answer = self._ask("HEAD", f"/v2/{repository}/blobs/{digest}")
         if answer.status_code == HTTPStatus.OK:
             return
+        self._check(answer, what, HTTPStatus.NOT_FOUND)
         answer = self._ask("POST", f"/v2/{repository}/blobs/uploads/")
         self._check(answer, what, HTTPStatus.ACCEPTED)
-        place = httpx.URL(urljoin(str(answer.request.url), answer.headers["Location"]))
+        place = httpx.URL(urljoin(str(answer.request.url), answer.headers.get("Location", "")))
+        if place.netloc.decode() != self.host:
+            raise FailedError(f"{self.host}: {what}: it is to go to {place.host}, and does not")
         opened: AbstractContextManager[object] = (
             data.open("rb") if isinstance(data, Path) else nullcontext(data)
         )
@@ -178,7 +182,7 @@ class Registry:
 
 def is_loopback(reference: str) -> bool:
     """Whether a registry, or what is in it, is on this machine, where there is no TLS."""
-    return reference.startswith(_LOOPBACK)
+    return _LOOPBACK.match(reference) is not None
 
 
 def auth_file() -> Path:
@@ -203,7 +207,7 @@ def _credentials(host: str) -> str | None:
         return str(known["auth"])
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, AttributeError):
+    except (OSError, ValueError, KeyError, AttributeError, TypeError):
         raise DeliveryError(
             f"{path} has no user and password for {host}: log in with `buildah login --authfile` "
             "or `docker login`, without a helper"

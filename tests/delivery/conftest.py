@@ -1,0 +1,204 @@
+"""A real registry, a real cosign with a key, and a clone that somebody works in."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Generator
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any, Final
+from urllib.error import URLError
+from urllib.request import urlopen
+
+import pytest
+
+import tool
+from delivery import base
+from support.waiting import wait_for
+from tenantry_delivery.registry import Registry
+from tenantry_local.processes import free_port
+
+ROOT: Final = Path(__file__).resolve().parents[2]
+PASSWORD: Final = "of-a-test"
+
+
+@dataclass
+class Made:
+    """What a command said and left.
+
+    Attributes:
+        parts: What it printed, by the last part of the name.
+    """
+
+    status: int
+    err: str
+    parts: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    @property
+    def new(self) -> set[str]:
+        """What was published by it."""
+        return {name for name, part in self.parts.items() if part["new"]}
+
+
+class Served:
+    """A registry as a process, which can be ended and started again."""
+
+    def __init__(self, folder: Path) -> None:
+        found = tool.built("registry")
+        assert found is not None, "`make test-delivery` builds the registry"
+        self._program = found / "registry"
+        self._folder = folder
+        self._port = free_port()
+        self.url = f"http://127.0.0.1:{self._port}"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        config = {
+            "version": 0.1,
+            "log": {"level": "warn", "accesslog": {"disabled": True}},
+            "storage": {
+                "filesystem": {"rootdirectory": str(self._folder / "data")},
+                "maintenance": {"uploadpurging": {"enabled": False}},
+            },
+            "http": {"addr": f"127.0.0.1:{self._port}", "secret": "of nobody"},
+            "health": {"storagedriver": {"enabled": False}},
+        }
+        path = self._folder / "config.json"  # JSON is YAML
+        path.write_text(json.dumps(config), "utf-8")
+        with (self._folder / "log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [str(self._program), "serve", str(path)],
+                env={"PATH": "", "HOME": str(self._folder), "OTEL_TRACES_EXPORTER": "none"},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+        wait_for(self._answers, what=f"the registry ({self._folder / 'log'})")
+
+    def _answers(self) -> bool:
+        try:
+            with urlopen(f"{self.url}/v2/", timeout=5) as answer:
+                return bool(answer.status == HTTPStatus.OK)
+        except URLError:
+            return False
+
+    def end(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+
+@dataclass
+class World:
+    """Everything that a release needs.
+
+    Attributes:
+        served: The registry.
+        registry: Its client.
+        source: A clone of this checkout, which tests commit to.
+        folder: What else there is: keys, bases, a mirror of providers.
+    """
+
+    served: Served
+    registry: Registry
+    source: Path
+    folder: Path
+
+    def key(self, name: str = "ours") -> Path:
+        """A key of cosign's, made when it is first asked for."""
+        path = self.folder / f"{name}.key"
+        if not path.exists():
+            words = ["cosign", "generate-key-pair", f"--output-key-prefix={self.folder / name}"]
+            subprocess.run(words, env=self.env(), check=True, capture_output=True)
+        return path
+
+    def env(self, **more: str) -> dict[str, str]:
+        """Of a command: nothing of this machine but its tools, and how pip finds packages."""
+        cosign = tool.built("cosign")
+        assert cosign is not None, "`make test-delivery` builds cosign"
+        return {
+            **os.environ,
+            "PATH": f"{cosign}:{os.environ['PATH']}",
+            "PYTHONPATH": str(self.source / "platform/delivery/src"),
+            "DOCKER_CONFIG": str(self.folder / "docker"),
+            "COSIGN_PASSWORD": PASSWORD,
+            "BUILDAH_ISOLATION": "chroot",
+            "CONTAINERS_STORAGE_CONF": str(self.store("store")),
+            "BASES": str(self.folder / "bases"),
+            "PROVIDERS": str(self.folder / "providers"),
+            "PLATFORMS": "linux/amd64",
+            "BUILDER": "https://runner.example.com",
+            **more,
+        }
+
+    def store(self, name: str) -> Path:
+        """Where buildah keeps what it builds, apart from the machine's own."""
+        path = self.folder / f"{name}.conf"
+        if not path.exists():
+            places = {"graphroot": f"{name}/graph", "runroot": f"{name}/run"}
+            lines = [f'{key} = "{self.folder / place}"' for key, place in places.items()]
+            path.write_text("\n".join(['[storage]\ndriver = "overlay"', *lines, ""]), "utf-8")
+        return path
+
+    def make(self, what: str, *words: str, **env: str) -> Made:
+        """`make images` or `make chart` of the clone, published with our key."""
+        told = {"REGISTRY": self.served.url, "KEY": str(self.key()), **env}
+        done = subprocess.run(
+            [sys.executable, "-m", "tenantry_delivery", what, *words],
+            cwd=self.source,
+            env=self.env(**told),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        said = [json.loads(line) for line in done.stdout.splitlines()]
+        parts = {part["name"].rpartition("/")[2]: part for part in said}
+        return Made(done.returncode, done.stderr, parts)
+
+    def change(self, path: str) -> None:
+        """Commit a line more of a file."""
+        file = self.source / path
+        file.write_text(f"{file.read_text('utf-8')}\n# A line more.\n", "utf-8")
+        who = ("-c", "user.name=dev", "-c", "user.email=dev@localhost")
+        self.git(*who, "commit", "--quiet", "--all", f"--message=Change {path}")
+
+    def git(self, *words: str) -> None:
+        subprocess.run(["git", *words], cwd=self.source, check=True, capture_output=True)
+
+    def tags(self, repository: str) -> set[str]:
+        """What has a name there; signatures are none."""
+        try:
+            with urlopen(f"{self.served.url}/v2/{repository}/tags/list", timeout=10) as answer:
+                found = json.load(answer)["tags"] or []
+        except URLError:
+            return set()
+        return {tag for tag in found if not tag.startswith("sha256-")}
+
+
+@pytest.fixture(scope="session")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Generator[World]:
+    """Nothing is published in it yet."""
+    folder = tmp_path_factory.mktemp("delivery")
+    source = folder / "source"
+    subprocess.run(
+        ["git", "clone", "--quiet", "--no-hardlinks", str(ROOT), str(source)], check=True
+    )
+    place = folder / "providers/registry.terraform.io/hashicorp/aws/5.100.0/linux_amd64"
+    place.mkdir(parents=True)
+    # The real one has 700 MB, and what is in it is not looked at here.
+    (place / "terraform-provider-aws_v5.100.0_x5").write_bytes(b"a provider")
+    (folder / "docker").mkdir()
+    (folder / "docker/config.json").write_text('{"auths": {}}', "utf-8")
+    served = Served(folder)
+    served.start()
+    try:
+        with Registry(served.url) as registry:
+            base.write(folder / "bases", base.push(registry))
+            yield World(served, registry, source, folder)
+    finally:
+        served.end()

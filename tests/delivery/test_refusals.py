@@ -1,0 +1,185 @@
+"""What is not published, by a real registry and a real cosign; small parts stand for images."""
+
+from __future__ import annotations
+
+import subprocess
+import threading
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from delivery.conftest import PASSWORD, ROOT, World
+from tenantry_delivery.artefacts import Named
+from tenantry_delivery.commits import Change
+from tenantry_delivery.content import Content, artefact
+from tenantry_delivery.errors import DeliveryError, FailedError, PublishedError
+from tenantry_delivery.releasing import Shop
+from tenantry_delivery.signing import FOLDER, PROVENANCE, Signer
+
+pytestmark = [pytest.mark.delivery, pytest.mark.timeout(300)]
+
+_NUMBERS: Final[Iterator[int]] = count(1)
+REPOSITORY: Final = "tenantry/small"
+
+
+def content(data: bytes = b"layer") -> Content:
+    return artefact(data, "application/x", b"{}", "application/y", {})
+
+
+@pytest.fixture
+def named() -> Named:
+    """A version that nothing else here has."""
+    change = Change("c" * 40, next(_NUMBERS), 1_700_000_000)
+    return Named(REPOSITORY, change.version("0.1.0"), change)
+
+
+@pytest.fixture
+def shop(world: World, monkeypatch: pytest.MonkeyPatch) -> Shop:
+    """As `make images` has it, with our key."""
+    return a_shop(world, monkeypatch, "ours")
+
+
+def a_shop(world: World, monkeypatch: pytest.MonkeyPatch, key: str) -> Shop:
+    for name in ("PATH", "DOCKER_CONFIG", "COSIGN_PASSWORD"):
+        monkeypatch.setenv(name, world.env()[name])
+    signer = Signer(world.registry, str(world.key(key)), ROOT / FOLDER)
+    return Shop(world.registry, signer, "https://git/x", "https://here", lambda _: None)
+
+
+def publish(shop: Shop, named: Named, data: bytes = b"layer") -> str:
+    return shop._publish(named, content(data), {}, None).digest
+
+
+def test_what_is_only_spoken_of_is_not_signed(shop: Shop, world: World, named: Named) -> None:
+    """To cosign an attestation of the same key is a signature, too.
+
+    A run that was ended between the two would never have signed.
+    """
+    found = content(b"only spoken of")
+    world.registry.push(REPOSITORY, found)
+    said: dict[str, dict[str, str]] = {"buildDefinition": {}, "runDetails": {}}
+    assert not shop.signer.is_signed(REPOSITORY, found.digest)
+
+    shop.signer.attest(REPOSITORY, found.digest, PROVENANCE, said)
+
+    assert not shop.signer.is_signed(REPOSITORY, found.digest)
+    shop.signer.sign(REPOSITORY, found.digest)
+    assert shop.signer.is_signed(REPOSITORY, found.digest)
+
+
+def test_somebody_elses_signature_is_none(
+    shop: Shop, world: World, named: Named, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever may push there may sign with a key of their own."""
+    theirs = a_shop(world, monkeypatch, "theirs")
+    publish(theirs, named, b"of somebody else")
+
+    with pytest.raises(DeliveryError, match=r"has no signature of .*ours\.key"):
+        shop._there(named)
+
+    assert theirs._there(named) is not None
+
+
+def test_what_is_published_stays(shop: Shop, world: World, named: Named) -> None:
+    """Another thing under its name is refused, though this registry would take it."""
+    digest = publish(shop, named, b"first")
+
+    with pytest.raises(PublishedError, match=digest):
+        publish(shop, named, b"second")
+
+    assert digest == world.registry.resolve(REPOSITORY, named.version)
+
+
+def test_a_tag_that_somebody_moved_is_seen(shop: Shop, world: World, named: Named) -> None:
+    """Nothing is built on what it names now."""
+    publish(shop, named, b"ours")
+    moved = content(b"moved")
+    world.registry.push(REPOSITORY, moved)
+    world.registry._put(REPOSITORY, moved, named.version)
+
+    with pytest.raises(DeliveryError, match="has no signature"):
+        shop._there(named)
+
+
+def test_two_at_once_publish_one_thing(shop: Shop, world: World, named: Named) -> None:
+    """Of the same commit they have the same bytes; it is signed at the end."""
+    digests: list[str] = []
+    threads = [
+        threading.Thread(target=lambda: digests.append(publish(shop, named, b"of two")))
+        for _ in range(2)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert 2 == len(digests)
+    [digest] = {*digests}
+    assert digest == world.registry.resolve(REPOSITORY, named.version)
+    assert shop.signer.is_signed(REPOSITORY, digest)
+
+
+def test_a_registry_that_goes_away_is_gone_on_with(
+    shop: Shop, world: World, named: Named, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After the bytes, before the signature: no name is there, and the same again succeeds."""
+    pushed = world.registry.push
+
+    def then_away(repository: str, found: Content) -> None:
+        pushed(repository, found)
+        world.served.end()
+
+    monkeypatch.setattr(world.registry, "push", then_away)
+    try:
+        with pytest.raises(FailedError, match="refused"):
+            publish(shop, named, b"interrupted")
+    finally:
+        world.served.start()
+    monkeypatch.undo()
+    for name, value in world.env().items():
+        monkeypatch.setenv(name, value)
+    assert None is world.registry.resolve(REPOSITORY, named.version)
+
+    assert publish(shop, named, b"interrupted")
+
+
+@pytest.mark.parametrize(
+    ("key", "password"), [("missing", PASSWORD), ("ours", "another password")]
+)
+def test_a_key_that_cannot_be_used_is_told_before_anything(
+    world: World, key: str, password: str
+) -> None:
+    """Neither the key's file nor its password is shown."""
+    world.key("ours")
+    path = str(world.folder / f"{key}.key")
+
+    made = world.make("chart", KEY=path, COSIGN_PASSWORD=password)
+
+    assert (2, True) == (made.status, "there is no signing with" in made.err), made.err
+    assert password not in made.err
+
+
+def test_a_part_of_the_history_is_refused(world: World, tmp_path: Path) -> None:
+    """Versions are counted in it."""
+    shallow = tmp_path / "shallow"
+    subprocess.run(
+        ["git", "clone", "--quiet", "--depth=1", f"file://{world.source}", str(shallow)],
+        check=True,
+    )
+    there = World(world.served, world.registry, shallow, world.folder)
+
+    made = there.make("images")
+
+    assert (2, True) == (made.status, "git fetch --unshallow" in made.err), made.err
+
+
+def test_a_base_by_tag_is_refused(world: World, tmp_path: Path) -> None:
+    """It would be another one tomorrow."""
+    (tmp_path / "python.json").write_text('{"image": "x/python:3.13", "python": "3.13"}', "utf-8")
+
+    made = world.make("images", "--only=producer", BASES=str(tmp_path), REGISTRY="")
+
+    assert (2, True) == (made.status, "python.json: x/python:3.13 is no image" in made.err)
