@@ -287,5 +287,5 @@ def what_next(said: Environment, home: Path) -> list[str]:
         f"  export KUBECONFIG={home}/{name}.kubeconfig TENANTCTL_CONTEXTS={home}/contexts",
         "  publish a release, then give it to a ring: tenantctl deploy --tier pools --release …",
         f"  tenants: tenantctl onboard acme --tier basic --context {name}",
-        f"  control-plane is suspended in clusters/{name} until facts name tenantctl's image",
+        f"  clusters/{name} suspends control-plane and states until facts name tenantctl's image",
     ]
