@@ -35,7 +35,7 @@ test-terraform: dev engine ## Roles, module, environments applied on local engin
 test-cluster: dev engine ## Chart, admission, fleet, events, alerts on a real API server | Go 1.26+ | 8 min, first 30
 	@scripts/test-cluster.sh $(ARGS)
 
-test-delivery: dev ## Images, chart, module built, signed, published on this machine | Go; buildah, debootstrap; root | 6 min
+test-delivery: dev ## From an empty Gitea to signed images and chart in a registry here | Go; buildah; root | 7 min
 	@scripts/test-delivery.sh $(ARGS)
 
 test-engines: dev ## Contract suites on DynamoDB Local and ElasticMQ | Java 17+, Maven | 1 min

@@ -1,11 +1,11 @@
 #!/bin/sh
-# Images, chart and module from a commit: built by buildah, signed by cosign, in a registry on this
-# machine. Its tools are built by the first run; what images stand on is made once, by debootstrap.
+# From an empty Gitea to images, chart and module: its workflows, run by nektos/act, build by buildah
+# and sign by cosign into a registry on this machine. Its tools are built by the first run; what images stand on is made once, by debootstrap.
 # Exit status 3: something that cannot be installed from here is missing.
 set -eu
 cd "$(dirname "$0")/.."
 python=.venv/bin/python
-for needed in buildah debootstrap unshare; do
+for needed in buildah curl debootstrap gcc unshare; do
   command -v "$needed" >/dev/null || {
     echo "test-delivery: $needed is missing: it is a package of Debian's" >&2
     exit 3
@@ -17,4 +17,5 @@ done
 }
 "$python" scripts/tool.py registry >/dev/null
 "$python" scripts/tool.py cosign >/dev/null
+"$python" scripts/tool.py gitea >/dev/null
 exec "$python" -m pytest -m delivery tests/delivery "$@"

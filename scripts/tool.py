@@ -40,8 +40,10 @@ _PACKAGES: Final = {
 }
 #: Commands whose version does not matter here: one on the PATH will do.
 _FROM_PATH: Final = frozenset({"kubectl", "tofu"})
-#: Build tags of a tool: promtool without the clouds, of which its tests ask nothing.
-_TAGS: Final = {"promtool": "remove_all_sd"}
+#: Build tags of a tool: promtool without the clouds, of which its tests ask nothing; Gitea with a
+#: database in a file, which is C.
+_TAGS: Final = {"gitea": "sqlite sqlite_unlock_notify", "promtool": "remove_all_sd"}
+_WITH_C: Final = frozenset({"gitea"})
 _NO_GO: Final = 3
 
 
@@ -129,6 +131,15 @@ def version(name: str, module: str) -> str:
     return str(found)
 
 
+def sources(name: str, module: str) -> Path:
+    """The folder of a module that a tool is built from: what it reads beside its program.
+
+    Raises:
+        CannotMakeError: It cannot be fetched.
+    """
+    return Path(json.loads(_go(name, "mod", "download", "-json", module))["Dir"])
+
+
 def say(text: str) -> None:
     """Print one line for the person who waits."""
     print(text, file=sys.stderr, flush=True)
@@ -200,6 +211,8 @@ def _make(name: str, command: str, path: Path) -> None:
 
 def _stamps(name: str) -> list[str]:
     """What a command is told of its own version: the build cannot know it from a module."""
+    if name == "gitea":
+        return [f"-X main.Version={version(name, 'code.gitea.io/gitea').removeprefix('v')}"]
     if name != "kubernetes":
         return []
     number = version(name, "k8s.io/kubernetes")
@@ -227,7 +240,7 @@ def _go(name: str, *arguments: str) -> str:
     ran = subprocess.run(
         ["go", *arguments],
         cwd=LOCKS / name,
-        env=os.environ | {"CGO_ENABLED": "0"},
+        env=os.environ | {"CGO_ENABLED": "1" if name in _WITH_C else "0"},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         text=True,

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final
-from urllib.error import URLError
+from urllib.error import HTTPError, URLError
 from urllib.request import urlopen
 
 import pytest
@@ -45,19 +45,25 @@ class Made:
 
 
 class Served:
-    """A registry as a process, which can be ended and started again."""
+    """A registry as a process, which can be ended and started again.
 
-    def __init__(self, folder: Path) -> None:
+    Args:
+        folder: Where it keeps what it gets.
+        users: Who may log in, as `htpasswd -B` writes it; nobody is asked where it is empty.
+    """
+
+    def __init__(self, folder: Path, users: str = "") -> None:
         found = tool.built("registry")
         assert found is not None, "`make test-delivery` builds the registry"
         self._program = found / "registry"
         self._folder = folder
+        self._users = users
         self._port = free_port()
         self.url = f"http://127.0.0.1:{self._port}"
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        config = {
+        config: dict[str, Any] = {
             "version": 0.1,
             "log": {"level": "warn", "accesslog": {"disabled": True}},
             "storage": {
@@ -67,6 +73,10 @@ class Served:
             "http": {"addr": f"127.0.0.1:{self._port}", "secret": "of nobody"},
             "health": {"storagedriver": {"enabled": False}},
         }
+        if self._users:
+            users = self._folder / "users"
+            users.write_text(self._users, "utf-8")
+            config["auth"] = {"htpasswd": {"realm": "registry", "path": str(users)}}
         path = self._folder / "config.json"  # JSON is YAML
         path.write_text(json.dumps(config), "utf-8")
         with (self._folder / "log").open("ab") as log:
@@ -83,6 +93,8 @@ class Served:
         try:
             with urlopen(f"{self.url}/v2/", timeout=5) as answer:
                 return bool(answer.status == HTTPStatus.OK)
+        except HTTPError as error:
+            return bool(self._users) and error.code == HTTPStatus.UNAUTHORIZED
         except URLError:
             return False
 

@@ -8,6 +8,7 @@ import io
 import json
 import shutil
 import subprocess
+import sys
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,9 @@ import yaml
 
 from chart.render import render
 from delivery.conftest import Made, World
+from delivery.gitea import Gitea
+from delivery.gitea_runner_standin import Job
+from delivery.place import Place, furnished
 from tenantctl.ociregistry import CHART, MODULE_FILES, Wanted, opened_releases
 from tenantctl.releases import Release
 from tenantctl.signatures import read_key
@@ -26,15 +30,51 @@ pytestmark = [pytest.mark.delivery, pytest.mark.timeout(900)]
 
 
 @pytest.fixture(scope="module")
-def published(world: World) -> dict[str, dict[str, Any]]:
-    """All that is released of the commit, into an empty registry."""
-    images = world.make("images")
-    assert 0 == images.status, images.err
-    chart = world.make("chart")
-    assert 0 == chart.status, chart.err
-    assert {"producer", "consumer", "tenantctl", "tf-runner"} == images.new
-    assert {"tenant-module", "tenant-template"} == chart.new
-    return {**images.parts, **chart.parts}
+def published(world: World, tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
+    """All that is released of the commit: from an empty Gitea, by its workflow."""
+    folder = tmp_path_factory.mktemp("gitea")
+    (folder / "server").mkdir()
+    gitea = Gitea(folder / "server")
+    gitea.start()
+    try:
+        job = released(world, furnished(gitea, folder, world.source), folder)
+    finally:
+        gitea.end()
+    assert job.has_succeeded, job.log[-5_000:]
+    told = {**world.make("images").parts, **world.make("chart").parts}
+    assert 6 == len(told)
+    # It was published by the job, and by nobody since.
+    assert not [name for name, part in told.items() if part["new"]]
+    return told
+
+
+def released(world: World, place: Place, folder: Path) -> Job:
+    """An operator starts a release."""
+    for name, value in (
+        ("REGISTRY", world.served.url),
+        ("SIGNING_KEY", str(world.key())),
+        ("PROVIDERS", str(world.folder / "providers")),
+        ("SOURCE_URL", "https://gitea.example.com/platform/tenantry"),
+    ):
+        place.variable(name, value)
+    # By the name that the workflow has: a machine may have another one first.
+    (folder / "bin").mkdir()
+    (folder / "bin/python3.11").symlink_to(Path(sys.base_prefix) / "bin/python3")
+    env = world.env()
+    kept = (
+        "BASES",
+        "BUILDAH_ISOLATION",
+        "CONTAINERS_STORAGE_CONF",
+        "COSIGN_PASSWORD",
+        "PLATFORMS",
+    )
+    place.release.env = {
+        **{name: env[name] for name in kept},
+        "PATH": f"{folder / 'bin'}:{env['PATH']}",
+        "XDG_CACHE_HOME": env.get("XDG_CACHE_HOME") or str(Path.home() / ".cache"),
+    }
+    assert 204 == place.dispatch(place.operator)
+    return place.until(place.release, lambda job: job.event == "workflow_dispatch", seconds=800)
 
 
 def manifest(world: World, repository: str, reference: str) -> Any:
@@ -95,6 +135,23 @@ def test_an_image_says_what_it_is_of(world: World, published: dict[str, dict[str
     # Nothing of the machine that built it.
     assert str(world.folder) not in json.dumps(config)
     assert "127.0.0.1" not in json.dumps(found)
+
+
+@pytest.mark.parametrize("name", ["producer", "tenantctl"])
+def test_a_program_is_all_that_an_image_adds(
+    world: World, published: dict[str, dict[str, Any]], name: str
+) -> None:
+    """To its base: no wheel, no cache of pip's, nothing of what it was built with."""
+    found, _ = image(world, published[name])
+    _, *added = found["layers"]
+    names: set[str] = set()
+    for layer in added:
+        data = blob(world, published[name]["name"], layer["digest"])
+        with tarfile.open(fileobj=io.BytesIO(data)) as tar:
+            names |= {member.name.strip("./") for member in tar}
+
+    assert {"app"} == {each.partition("/")[0] for each in names if each}
+    assert not [each for each in names if each.endswith(".whl")]
 
 
 @pytest.mark.parametrize(

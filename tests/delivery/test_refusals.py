@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -176,10 +177,19 @@ def test_a_part_of_the_history_is_refused(world: World, tmp_path: Path) -> None:
     assert (2, True) == (made.status, "git fetch --unshallow" in made.err), made.err
 
 
-def test_a_base_by_tag_is_refused(world: World, tmp_path: Path) -> None:
-    """It would be another one tomorrow."""
-    (tmp_path / "python.json").write_text('{"image": "x/python:3.13", "python": "3.13"}', "utf-8")
+@pytest.mark.parametrize(
+    ("base", "text"),
+    [
+        ("x/python:3.13", "x/python:3.13 is no image by digest"),
+        (f"x/python@sha256:{'0' * 64}", "a digest of zeros stands for one that you choose"),
+    ],
+)
+def test_a_base_that_may_change_is_refused(
+    world: World, tmp_path: Path, base: str, text: str
+) -> None:
+    """A tag would be another one tomorrow; zeros are what is committed where nobody chose."""
+    (tmp_path / "python.json").write_text(json.dumps({"image": base, "python": "3.13"}), "utf-8")
 
     made = world.make("images", "--only=producer", BASES=str(tmp_path), REGISTRY="")
 
-    assert (2, True) == (made.status, "python.json: x/python:3.13 is no image" in made.err)
+    assert (2, True) == (made.status, f"python.json: {text}" in made.err), made.err

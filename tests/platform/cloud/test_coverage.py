@@ -23,7 +23,9 @@ SHOWN_BY: Final = {
     "rendered": re.compile(r""),
     "dry-run": re.compile(r"pytest\.mark\.cluster"),
     "reconciled": re.compile(r"pytest\.mark\.cluster"),
-    "executed": re.compile(r"pytest\.mark\.terraform|start_engine|tenantry_local|GitServer"),
+    "executed": re.compile(
+        r"pytest\.mark\.terraform|start_engine|tenantry_local|GitServer|pytest\.mark\.delivery"
+    ),
     "seen": re.compile(r"TENANTRY_TOFU_CONTROLLER"),
 }
 
