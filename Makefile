@@ -66,7 +66,7 @@ bench: dev engine ## CPU, AWS calls and latency a message, beside their baseline
 bench-full: dev engine ## All figures: throughput, memory, noisy neighbours too | Python 3.11+, Node | 40 min
 	@exec $(python) -m tenantry_benchmarks --full $(ARGS)
 
-tools: dev ## Build what test-terraform and test-cluster need, once | Go 1.26+ | 35 min
+tools: dev ## Build what test-terraform, test-cluster and test-delivery need, once | Go 1.26+; gcc | 40 min
 	@$(python) scripts/tool.py --all
 
 matrix: dev ## Who may do what in AWS, as a table | Terraform 1.11+ | 15 s

@@ -1,9 +1,10 @@
-"""A real registry, a real cosign with a key, and a clone that somebody works in."""
+"""A real registry, a real cosign with a key, and a copy that somebody works in."""
 
 from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Generator
@@ -112,7 +113,7 @@ class World:
     Attributes:
         served: The registry.
         registry: Its client.
-        source: A clone of this checkout, which tests commit to.
+        source: A copy of this checkout, which tests commit to.
         folder: What else there is: keys, bases, a mirror of providers.
     """
 
@@ -197,9 +198,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Generator[World]:
     """Nothing is published in it yet."""
     folder = tmp_path_factory.mktemp("delivery")
     source = folder / "source"
-    subprocess.run(
-        ["git", "clone", "--quiet", "--no-hardlinks", str(ROOT), str(source)], check=True
-    )
+    _copy_checkout(source)
     place = folder / "providers/registry.terraform.io/hashicorp/aws/5.100.0/linux_amd64"
     place.mkdir(parents=True)
     # The real one has 700 MB, and what is in it is not looked at here.
@@ -214,3 +213,21 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Generator[World]:
             yield World(served, registry, source, folder)
     finally:
         served.end()
+
+
+def _copy_checkout(folder: Path) -> None:
+    """The checkout as it is, as two commits: its own history may be anybody's, or cut off."""
+    listing = ["git", "-c", "safe.directory=*", "ls-files", "-co", "--exclude-standard", "-z"]
+    listed = subprocess.run(listing, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    for name in filter(None, listed.split("\0")):
+        if (ROOT / name).exists():  # what was deleted and not committed is listed, too
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, folder / name, follow_symlinks=False)
+    who = ("-c", "user.name=dev", "-c", "user.email=dev@localhost")
+    for words in (
+        ("init", "--quiet", "--initial-branch=main"),
+        ("commit", "--quiet", "--allow-empty", "--message=Begin"),
+        ("add", "--all"),
+        ("commit", "--quiet", "--message=The checkout"),
+    ):
+        subprocess.run(["git", *who, *words], cwd=folder, check=True, capture_output=True)

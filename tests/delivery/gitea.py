@@ -130,12 +130,17 @@ class Gitea:
         words += ["--random-password", "--must-change-password=false"]
         said = self._say(*words, *(["--admin"] if is_administrator else []))
         [password] = re.findall(r"generated random password is '(.+)'", said)
-        words = ["admin", "user", "generate-access-token", "--raw", f"--username={name}"]
-        token = self._say(*words, "--token-name=test", "--scopes=all").split()[-1]
+        token = self.token(name, "all")
         path = self._folder / f"{name}.credentials"
         path.write_text(f"username={name}\npassword={token}\n", "utf-8")
         path.chmod(0o600)
         return Person(name, password, token, path)
+
+    def token(self, name: str, scope: str) -> str:
+        """One more of somebody's, for a part of what they may do."""
+        words = ["admin", "user", "generate-access-token", "--raw", f"--username={name}"]
+        words += [f"--token-name={scope.replace(':', '-')}", f"--scopes={scope}"]
+        return self._say(*words).split()[-1]
 
     def runner_token(self, scope: str) -> str:
         """With which a runner registers for an organisation, or for one repository."""

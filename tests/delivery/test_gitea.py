@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -35,10 +36,9 @@ def is_asked_for(job: Job) -> bool:
     return (job.repository, job.event) == (RELEASE, "workflow_dispatch")
 
 
-@pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Generator[Place]:
-    """The project's own workflows, on a code of which nothing is built."""
-    folder = tmp_path_factory.mktemp("gitea")
+@contextmanager
+def started_of(folder: Path) -> Generator[tuple[Gitea, Path]]:
+    """An empty Gitea, and a code of which nothing is built, with the project's own workflows."""
     source = folder / "source"
     for path in ("", "platform/fleet", "platform/release"):
         below = Path(path) / ".gitea/workflows"
@@ -51,12 +51,20 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Generator[Place]:
     gitea = Gitea(folder / "server")
     gitea.start()
     try:
+        yield gitea, source
+    finally:
+        gitea.end()
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Generator[Place]:
+    """As it is when everything was made."""
+    folder = tmp_path_factory.mktemp("gitea")
+    with started_of(folder) as (gitea, source):
         found = furnished(gitea, folder, source)
         found.variable("REGISTRY", "registry.example.com")
         found.variable("SIGNING_KEY", "a.key")
         yield found
-    finally:
-        gitea.end()
 
 
 def pull_request(place: Place, branch: str, files: Mapping[str, str]) -> tuple[int, str]:

@@ -19,6 +19,7 @@ from tenantry_delivery.registry import Registry
 from tenantry_delivery.releasing import Shop
 from tenantry_delivery.signing import Signer
 from unit.delivery.test_artefacts import Files
+from unit.delivery.test_commits import Repository
 
 
 class Committed(Files):
@@ -187,7 +188,11 @@ def said(capsys: pytest.CaptureFixture[str]) -> str:
 
 
 @pytest.fixture
-def nothing_said(monkeypatch: pytest.MonkeyPatch) -> None:
+def nothing_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """In a repository of one commit, with nothing in the environment."""
+    (tmp_path / "repository").mkdir()
+    Repository(tmp_path / "repository").commit(a="1")
+    monkeypatch.setattr(command, "_ROOT", tmp_path / "repository")
     for name in ("REGISTRY", "KEY", "COMMIT", "ONLY", "PLATFORMS", "BASES", "PROVIDERS"):
         monkeypatch.delenv(name, raising=False)
 

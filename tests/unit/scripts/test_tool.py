@@ -119,6 +119,26 @@ def test_promtool_is_made_without_the_clouds(locks: Path, calls: Calls) -> None:
     assert ["remove_all_sd" in call for call in calls()] == [True, False, False]
 
 
+def test_gitea_is_made_with_its_database_and_knows_its_version(
+    locks: Path, calls: Calls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SQLite is C, which nothing else is made with."""
+    go = Path(os.environ["PATH"].partition(os.pathsep)[0]) / "go"
+    go.write_text(GO.replace("$*", "C=$CGO_ENABLED $*", 1))
+    (locks / "gitea").mkdir()
+    text = "module gitea\n\ntool code.gitea.io/gitea\n\nrequire code.gitea.io/gitea v1.2.3\n"
+    (locks / "gitea" / "go.mod").write_text(text.replace("require ", "require (\n\t") + ")\n")
+
+    tool.make("gitea")
+    tool.make("some")
+
+    of_gitea, *others = calls()
+    assert of_gitea.startswith("C=1 build ")
+    assert "-tags sqlite sqlite_unlock_notify -ldflags -s -w -X main.Version=1.2.3 -o" in of_gitea
+    assert ["C=0 build"] * 2 == [" ".join(call.split()[:2]) for call in others]
+    assert not [call for call in others if "sqlite" in call or "main.Version" in call]
+
+
 def test_a_build_that_fails_leaves_nothing(locks: Path, calls: Calls) -> None:
     """The next run tries again."""
     path = locks / "some" / "go.mod"
