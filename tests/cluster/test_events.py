@@ -30,7 +30,7 @@ from support.waiting import wait_for
 from tenantctl.events import SOURCES
 
 #: The first test waits for all that the others look at.
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(240)]
+pytestmark = pytest.mark.cluster
 
 #: Those that are run here; the other two are like `onboarding`.
 SENSORS: Final = ("control", "onboarding")

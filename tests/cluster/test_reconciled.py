@@ -40,7 +40,7 @@ from tenantry_cloud import flux
 from tenantry_cloud.reading import read_environment
 
 # Entry points wait for each other a second at a time, and some of them are five deep.
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.cluster
 
 RELEASE: Final = Release("1.4.0", f"sha256:{'a' * 64}")
 #: Suspended in a fresh fleet until facts name what its workflows run.

@@ -37,7 +37,7 @@ from tenantry_local.engine import start_engine
 from tenantry_local.processes import Processes, free_port
 
 #: One queue takes 25 s to be made; three instances are made one after the other.
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.slow
 __test__ = tofu_controller.binary() is not None
 
 #: Of one instance, on a machine that is busy.

@@ -57,7 +57,7 @@ class Place:
         told = self.gitea.api("GET", path, token=self.operator.token).body
         return {each["context"]: each["status"] for each in told["statuses"] or []}
 
-    def until(self, runner: Runner, is_it: Callable[[Job], bool], seconds: float = 60) -> Job:
+    def until(self, runner: Runner, is_it: Callable[[Job], bool], seconds: float = 300) -> Job:
         """Run jobs until it was one of these."""
         found: list[Job] = []
 

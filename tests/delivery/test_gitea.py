@@ -16,7 +16,7 @@ from delivery.gitea_runner_standin import Job
 from delivery.place import CODE, FLEET, RELEASE, Place, furnished
 from support.waiting import wait_for
 
-pytestmark = [pytest.mark.delivery, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.delivery
 
 #: Stands for the project's own: what is looked at here is who runs it, and of what.
 MAKEFILE: Final = """\

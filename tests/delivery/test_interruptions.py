@@ -21,7 +21,7 @@ from tenantry_delivery.registry import Registry
 from tenantry_delivery.releasing import Shop
 from tenantry_delivery.signing import FOLDER, Signer
 
-pytestmark = [pytest.mark.delivery, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.delivery
 
 REPOSITORY: Final = "tenantry/interrupted"
 _NUMBERS: Final = count(1)

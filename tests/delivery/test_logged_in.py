@@ -14,7 +14,7 @@ from delivery.conftest import PASSWORD, ROOT, Served, World
 from tenantry_delivery.registry import Registry
 from tenantry_delivery.signing import FOLDER, Signer
 
-pytestmark = [pytest.mark.delivery, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.delivery
 
 #: `release` with the password of the tests; cheap to check, since every call is.
 _USERS: Final = "release:$2b$04$oJbgxG6t0HWp3qiUWChyo.bR01zTSY77qWaN2mWE/LmLCCt6JxIb.\n"

@@ -26,7 +26,7 @@ from tenantctl.ociregistry import CHART, MODULE_FILES, Wanted, opened_releases
 from tenantctl.releases import Release
 from tenantctl.signatures import read_key
 
-pytestmark = [pytest.mark.delivery, pytest.mark.timeout(900)]
+pytestmark = pytest.mark.delivery
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,7 @@ from tenantry_delivery.errors import DeliveryError, FailedError, PublishedError
 from tenantry_delivery.releasing import Shop
 from tenantry_delivery.signing import FOLDER, PROVENANCE, Signer
 
-pytestmark = [pytest.mark.delivery, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.delivery
 
 _NUMBERS: Final[Iterator[int]] = count(1)
 REPOSITORY: Final = "tenantry/small"

@@ -13,7 +13,7 @@ from delivery.place import CODE, FLEET, RELEASE, Place, furnished
 from delivery.test_gitea import is_asked_for, started_of
 from support.waiting import wait_for
 
-pytestmark = [pytest.mark.delivery, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.delivery
 
 CI: Final = "ci / check (pull_request)"
 CHECK: Final = "fleet / check (pull_request)"

@@ -44,7 +44,6 @@ def verdicts(row: dict[str, Any]) -> dict[str, bool | None]:
     return {one["text"]: one["holds"] for one in row["verdicts"]}
 
 
-@pytest.mark.timeout(170)
 def test_figures_come_with_spans_counters_and_their_baselines(tmp_path: Path) -> None:
     """Every message of ours was counted twice and some were traced, or the run fails."""
     quick = ("--only", "cpu", "--quick", "--repeats", "2", "--scale", "0.1", "--no-bounds")
@@ -75,7 +74,6 @@ def test_figures_come_with_spans_counters_and_their_baselines(tmp_path: Path) ->
     assert (tmp_path / "cpu.svg").stat().st_size > 10_000
 
 
-@pytest.mark.timeout(120)
 def test_an_interrupted_run_keeps_what_it_measured_and_leaves_no_process(tmp_path: Path) -> None:
     """Ctrl-C: status 130, a report that says so, and nothing that still runs."""
     with subprocess.Popen(

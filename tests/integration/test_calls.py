@@ -13,7 +13,6 @@ from tenantry_local.model import CONSUMER
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(180)
 async def test_calls_a_message_when_many_send_and_when_a_backlog_is_drained() -> None:
     """64 requests in flight share calls (≤ 0.15 at 20 ms, ≤ 0.2 at none); a drain takes ≤ 0.35."""
     messages = 1_000

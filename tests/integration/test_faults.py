@@ -15,7 +15,7 @@ from tenantry_local.faults import Fault, Kind
 from tenantry_local.laptop import Laptop
 from tenantry_local.model import CONSUMER, DEFAULT_TENANTS, PRODUCER
 
-pytestmark = [pytest.mark.slow, pytest.mark.faults, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.slow, pytest.mark.faults]
 
 SEND = frozenset({"SendMessageBatch"})
 WRITE = frozenset({"BatchExecuteStatement"})

@@ -18,7 +18,6 @@ pytestmark = [
 TENANT = "umbrella"
 
 
-@pytest.mark.timeout(240)
 async def test_start_and_memory_stay_small() -> None:
     """≤ 2 s of CPU to be ready; ≤ 150 MiB after 20,000 × 600 B, ≤ 250 MiB with 200 KB ones."""
     small, large = 20_000, 300

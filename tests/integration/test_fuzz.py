@@ -17,7 +17,6 @@ SECONDS = 20
 
 pytestmark = [
     pytest.mark.faults,
-    pytest.mark.timeout(120),
     pytest.mark.skipif(
         find_spec("atheris") is None,
         reason="atheris has wheels for Linux on x86-64 and Python before 3.13 only",

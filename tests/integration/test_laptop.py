@@ -43,7 +43,7 @@ def headers(laptop: Laptop, tenant_id: str) -> dict[str, str]:
     return {"tenantID": tenant_id, "Authorization": f"Bearer {laptop.token(tenant_id)}"}
 
 
-async def eventually(ask: Callable[[], Awaitable[Any]], seconds: float = 15.0) -> Any:
+async def eventually(ask: Callable[[], Awaitable[Any]], seconds: float = 60.0) -> Any:
     deadline = time.monotonic() + seconds
     while (answer := await ask()) is None:
         assert time.monotonic() < deadline, "it did not happen in time"

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-SECONDS = 50
+SECONDS = 500
 
 
 def command(*arguments: str | Path) -> list[str | Path]:

@@ -25,7 +25,7 @@ from tenantry_local.model import CONSUMER, PRODUCER, TenantSpec
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 SABOTEUR: Final = Path(__file__).with_name("saboteur.py")
-SECONDS: Final = 55
+SECONDS: Final = 500
 
 #: What a shell may have that would be a setting.
 SETTINGS: Final = (

@@ -20,7 +20,7 @@ from support.load import wait_stored
 from tenantry_local.laptop import Laptop
 from tenantry_local.model import CONSUMER, DEFAULT_POOL, PRODUCER, TenantSpec
 
-pytestmark = [pytest.mark.faults, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.faults
 
 ROOT = Path(__file__).resolve().parents[2]
 TENANT = "acme"

@@ -86,7 +86,6 @@ async def traffic(laptop: Laptop, collector: Collector) -> None:
         await laptop.kill(TENANT, service, signal.SIGTERM)
 
 
-@pytest.mark.timeout(90)
 async def test_one_trace_leads_from_the_request_to_the_write() -> None:
     """Through producer, SQS and consumer, with a client's trace and without.
 
@@ -184,7 +183,6 @@ def report() -> Report:
 ALL = (*FAILURES, *FAILURES_OF_REQUESTS)
 
 
-@pytest.mark.timeout(240)
 @pytest.mark.parametrize("failure", ALL, ids=lambda failure: failure.name.replace(" ", "-"))
 def test_a_failure_is_told_apart_by_metrics_alone(failure: Failure, report: Report) -> None:
     """Its signs show when it is felt, all of them in no other failure, and never in health."""
@@ -217,7 +215,6 @@ def test_operators_find_its_signs(failure: Failure) -> None:
     assert any(all(f"`{word}`" in row for word in words) for row in rows), words
 
 
-@pytest.mark.timeout(240)
 def test_what_clients_send_is_in_no_log(report: Report) -> None:
     """No payload and no token, whatever failed, at the level that logs most."""
     assert report.logs["pool-1-producer.log"]
@@ -234,7 +231,6 @@ def assert_no_secret(logs: dict[str, str], secrets: set[str]) -> None:
         assert [] == lines, name
 
 
-@pytest.mark.timeout(90)
 async def test_a_bug_is_counted_and_quotes_nothing_of_a_client() -> None:
     """Errors whose text quotes payload and token: in the log by kind and place, not by text."""
     program = str(Path(__file__).with_name("buggy.py"))

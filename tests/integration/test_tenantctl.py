@@ -24,7 +24,7 @@ from tenantry_local.laptop import Laptop
 from tenantry_local.model import ENVIRONMENT, TenantSpec
 from tenantry_local.resources import REGISTRY_TABLE
 
-pytestmark = [pytest.mark.faults, pytest.mark.timeout(480)]
+pytestmark = pytest.mark.faults
 
 #: What a move reports, in this order; where old and new place are one, less.
 MOVE_STEPS: Final = (

@@ -175,7 +175,7 @@ class Standins:
                 for found in self._list(version, kind):
                     self._ready(found)
 
-    def until(self, condition: Callable[[], object], *, what: str, seconds: float = 60.0) -> None:
+    def until(self, condition: Callable[[], object], *, what: str, seconds: float = 300.0) -> None:
         """Play until a condition holds."""
 
         def holds() -> object:

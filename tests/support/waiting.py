@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 
-def wait_for(condition: Callable[[], object], *, seconds: float = 30.0, what: str = "it") -> None:
+def wait_for(condition: Callable[[], object], *, seconds: float = 120.0, what: str = "it") -> None:
     """Look again and again until the condition holds; fail when it does not in time."""
     deadline = time.monotonic() + seconds
     while not condition():

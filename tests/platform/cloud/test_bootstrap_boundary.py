@@ -19,7 +19,7 @@ from tenantry_cloud import bootstrap
 from tenantry_cloud.offline import Offline, make_offline
 from tenantry_cloud.reading import read_environment
 
-pytestmark = [pytest.mark.terraform, pytest.mark.timeout(240)]
+pytestmark = pytest.mark.terraform
 
 FILE: Final = ROOT / "platform/environments/dev.tfvars"
 DEV: Final = read_environment(FILE)

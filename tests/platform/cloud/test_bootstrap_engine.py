@@ -19,7 +19,7 @@ from tenantry_cloud.reading import read_environment
 from tenantry_local.engine import start_engine
 from tenantry_local.processes import Processes, free_port
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.slow
 
 #: What ministack 1.5.33's CloudFormation does not know, and is left out.
 LACKS: Final = ["AWS::EC2::Instance"]

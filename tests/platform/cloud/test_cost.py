@@ -178,7 +178,6 @@ def test_a_part_that_is_gone_is_not_shown() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(240)
 def test_dry_run_needs_no_network_and_no_account(tmp_path: Path) -> None:
     """The whole of it, from the variables file to the last line, by the command that make runs."""
     tool = terraform.find("terraform")

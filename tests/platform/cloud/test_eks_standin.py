@@ -10,7 +10,7 @@ from botocore.exceptions import ClientError
 
 from support.cloud_engines import ACCOUNT, CloudEngines, cloud_engines
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.slow
 
 ROLE: Final = f"arn:aws:iam::{ACCOUNT}:role/a-role"
 

@@ -22,7 +22,7 @@ from tenantry_cloud.reading import read_environment
 from tenantry_cloud.tables import read_tables
 
 #: The first test waits for all: an apply of two hundred resources, two plans, and their end.
-pytestmark = [pytest.mark.terraform, pytest.mark.timeout(900)]
+pytestmark = pytest.mark.terraform
 
 FILE: Final = ROOT / "platform" / "environments" / "dev.tfvars"
 GAPS: Final = yaml.safe_load((Path(__file__).parent / "engine_gaps.yaml").read_text("utf-8"))

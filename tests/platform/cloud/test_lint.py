@@ -16,7 +16,7 @@ import yaml
 from cloud.environments import ROOT
 from cloud.templates import WORKSTATION
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = pytest.mark.slow
 
 #: An environment of their own: their pins exclude ours. TENANTRY_LINT names another.
 PROGRAMS: Final = Path(os.environ.get("TENANTRY_LINT") or ROOT / ".venv-lint" / "bin")

@@ -15,8 +15,6 @@ from support import terraform
 from tenantry_cloud.model import Subnets
 
 #: A provider that starts needs seconds of CPU, of which a busy machine has few.
-pytestmark = pytest.mark.timeout(240)
-
 SOURCE: Final = ROOT / "platform" / "terraform"
 #: Roots and modules that are tested here, with what their tests are told.
 TESTED: Final[dict[str, tuple[str, ...]]] = {

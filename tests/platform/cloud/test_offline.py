@@ -24,8 +24,6 @@ from tenantry_cloud.reading import read_environment
 from tenantry_cloud.tables import read_tables
 
 #: A provider that starts needs seconds of CPU, of which a busy machine has few.
-pytestmark = pytest.mark.timeout(240)
-
 Golden = Callable[[str, str], None]
 
 NAMES: Final = tuple(file.stem for file in FILES)

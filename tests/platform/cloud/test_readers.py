@@ -18,8 +18,6 @@ from tenantry_cloud.hcl import SyntaxFaultError, read_literals
 from tenantry_cloud.reading import read_environment
 from tenantry_cloud.tables import read_tables
 
-pytestmark = pytest.mark.timeout(240)
-
 TABLES: Final = read_tables(ROOT)
 
 #: Values of `a`, which both take: the same.

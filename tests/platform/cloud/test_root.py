@@ -18,7 +18,7 @@ from tenantry_cloud.steps import CommandError, Done, Shell
 from tenantry_local.engine import start_engine
 from tenantry_local.processes import Processes, free_port
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.slow
 
 DEV: Final = read_environment(ROOT / "platform/environments/dev.tfvars")
 BUCKET: Final = "tenantry-state-123456789012-eu-central-1"

@@ -20,8 +20,6 @@ from tenantry_cloud.model import Environment
 from tenantry_cloud.reading import read_environment
 from tenantry_cloud.tables import read_tables
 
-pytestmark = pytest.mark.timeout(240)
-
 #: Files of the root that ask no provider.
 RULES: Final = ("variables.tf", "variables_nodes.tf", "rules.tf", "compatibility.json")
 SOURCE: Final = ROOT / "platform" / "terraform" / "environment"

@@ -18,8 +18,6 @@ from tenantry_cloud.hcl import read_literals
 from tenantry_cloud.reading import read_environment
 
 #: A provider that starts needs seconds of CPU, of which a busy machine has few.
-pytestmark = pytest.mark.timeout(240)
-
 Golden = Callable[[str, str], None]
 
 SHARED: Final[dict[str, Any]] = read_literals(VARIABLES.read_text("utf-8"))

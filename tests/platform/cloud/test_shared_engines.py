@@ -24,7 +24,7 @@ from support.tenant_flows import Plan, plan
 from tenantry_cloud.hcl import read_literals
 
 #: The first test waits for all: an apply of a hundred resources, two plans, and their end.
-pytestmark = [pytest.mark.terraform, pytest.mark.timeout(900)]
+pytestmark = pytest.mark.terraform
 
 GAPS: Final = yaml.safe_load(
     (Path(__file__).parent / "shared_engine_gaps.yaml").read_text("utf-8")

@@ -17,7 +17,7 @@ from iam.quotas import ROLE_POLICIES_CHARACTERS, TRUST_POLICY_CHARACTERS
 from support import terraform
 
 #: A provider that starts needs seconds of CPU, of which a busy machine has few.
-pytestmark = [pytest.mark.terraform, pytest.mark.timeout(240)]
+pytestmark = pytest.mark.terraform
 
 ACCOUNT: Final = "000000000000"
 HERE: Final = f"eu-central-1:{ACCOUNT}"

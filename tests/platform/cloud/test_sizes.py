@@ -23,7 +23,7 @@ from tenantry_cloud.reading import read_environment
 from tenantry_cloud.tables import read_tables
 
 #: A provider that starts needs seconds of CPU, of which a busy machine has few.
-pytestmark = [pytest.mark.terraform, pytest.mark.timeout(240)]
+pytestmark = pytest.mark.terraform
 
 NAME: Final = "e" * 20
 REGION: Final = "ap-southeast-1"

@@ -54,13 +54,6 @@ def platform_roles(platform_rendered: dict[str, Roles]) -> Roles:
     return platform_rendered["platform"]
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A provider that starts needs seconds of CPU, of which a busy machine has few."""
-    for item in items:
-        if {"rendered", "platform_rendered"} & set(getattr(item, "fixturenames", ())):
-            item.add_marker(pytest.mark.timeout(240))
-
-
 def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, config: pytest.Config
 ) -> None:

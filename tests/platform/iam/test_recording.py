@@ -23,7 +23,6 @@ NOT_OF_THE_SERVICES = {"put_item"}
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(180)
 async def test_services_make_the_recorded_calls_and_are_allowed_them(
     roles: Roles, golden: Golden
 ) -> None:

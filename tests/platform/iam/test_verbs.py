@@ -32,7 +32,6 @@ OF_ECR: Final = {
 }
 
 
-@pytest.mark.timeout(180)
 async def test_verbs_make_the_recorded_calls(
     tmp_path: Path, golden: Golden, monkeypatch: pytest.MonkeyPatch
 ) -> None:

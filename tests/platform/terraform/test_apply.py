@@ -29,7 +29,7 @@ from tenantry_local.issuer import Issuer
 from tenantry_local.processes import Processes, free_port
 
 #: The first test waits for all flows.
-pytestmark = [pytest.mark.terraform, pytest.mark.timeout(480)]
+pytestmark = pytest.mark.terraform
 
 FLOWS: dict[str, Callable[[World], Any]] = {
     "premium": tenant_flows.premium,

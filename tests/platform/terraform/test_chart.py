@@ -11,8 +11,6 @@ import pytest
 from chart.render import EXAMPLES, Object, environment, example, of_kind, rendered
 from support import terraform
 
-pytestmark = pytest.mark.timeout(240)
-
 
 @cache
 def passed() -> dict[str, dict[str, Any]]:

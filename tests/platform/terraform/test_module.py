@@ -17,8 +17,6 @@ from tenantry import names
 from tenantry.tenant_id import parse_tenant_id
 
 #: A provider that starts needs seconds of CPU, of which a busy machine has few.
-pytestmark = pytest.mark.timeout(240)
-
 ROOT = Path(__file__).resolve().parents[3]
 EXAMPLES = json.loads((ROOT / "tests" / "contract" / "names.json").read_text("utf-8"))
 

@@ -35,7 +35,7 @@ async def pass_time(seconds: float) -> None:
     await asyncio.sleep(seconds)
 
 
-async def until(condition: Callable[[], bool], *, seconds: float = 5.0) -> None:
+async def until(condition: Callable[[], bool], *, seconds: float = 60.0) -> None:
     """Let simulated time pass until the condition holds, but no longer."""
     async with asyncio.timeout(seconds):
         while not condition():

@@ -9,7 +9,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -289,6 +288,6 @@ _SETTINGS = settings(
 )
 
 AnySequence.TestCase.settings = settings(_SETTINGS, max_examples=100, stateful_step_count=12)
-TestAnySequence = pytest.mark.timeout(150)(AnySequence.TestCase)
+TestAnySequence = AnySequence.TestCase
 OverGit.TestCase.settings = settings(_SETTINGS, max_examples=6, stateful_step_count=8)
-TestOverGit = pytest.mark.timeout(150)(OverGit.TestCase)
+TestOverGit = OverGit.TestCase

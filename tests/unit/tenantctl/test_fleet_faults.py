@@ -46,7 +46,6 @@ exec {git} "$@"
 """
 
 
-@pytest.mark.timeout(240)
 async def test_eight_writers_onboard_fifty_tenants(
     origin: Origin, fleet: MakeFleet, tmp_path: Path
 ) -> None:
@@ -81,7 +80,6 @@ async def test_eight_writers_onboard_fifty_tenants(
     assert check(snapshot, "dev", Bounds()) == ()
 
 
-@pytest.mark.timeout(240)
 @pytest.mark.parametrize("then", [":", "exit 1"], ids=["git goes on", "git dies as well"])
 async def test_killed_at_any_command_leaves_fleet_and_clone_usable(
     then: str, origin: Origin, fleet: MakeFleet, tmp_path: Path
