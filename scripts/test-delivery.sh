@@ -18,4 +18,6 @@ done
 "$python" scripts/tool.py registry >/dev/null
 "$python" scripts/tool.py cosign >/dev/null
 "$python" scripts/tool.py gitea >/dev/null
-exec "$python" -m pytest -m delivery tests/delivery "$@"
+selection='delivery and not whole'
+[ "${WHOLE:-0}" = 0 ] || selection=delivery
+exec "$python" -m pytest -m "$selection" tests/delivery "$@"

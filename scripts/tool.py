@@ -202,7 +202,14 @@ def _make(name: str, command: str, path: Path) -> None:
         return
     _go(
         name,
-        *("build", "-mod=readonly", "-buildvcs=false", "-trimpath"),
+        # They need not be fast: not inlining saves a third of the time to build.
+        *(
+            "build",
+            "-mod=readonly",
+            "-buildvcs=false",
+            "-trimpath",
+            "-gcflags=all=-dwarf=false -l",
+        ),
         *(["-tags", _TAGS[name]] if name in _TAGS else []),
         *("-ldflags", " ".join(["-s", "-w", *_stamps(name)])),
         *("-o", str(path), _packages(name)[command]),

@@ -198,7 +198,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Generator[World]:
     """Nothing is published in it yet."""
     folder = tmp_path_factory.mktemp("delivery")
     source = folder / "source"
-    _copy_checkout(source)
+    copy_checkout(source)
     place = folder / "providers/registry.terraform.io/hashicorp/aws/5.100.0/linux_amd64"
     place.mkdir(parents=True)
     # The real one has 700 MB, and what is in it is not looked at here.
@@ -215,7 +215,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Generator[World]:
         served.end()
 
 
-def _copy_checkout(folder: Path) -> None:
+def copy_checkout(folder: Path) -> None:
     """The checkout as it is, as two commits: its own history may be anybody's, or cut off."""
     listing = ["git", "-c", "safe.directory=*", "ls-files", "-co", "--exclude-standard", "-z"]
     listed = subprocess.run(listing, cwd=ROOT, check=True, capture_output=True, text=True).stdout

@@ -58,7 +58,7 @@ def content(text: str) -> Content:
 
 
 def shop(world: World, key: str = "ours") -> Shop:
-    signer = Signer(world.registry, str(world.key(key)), ROOT / FOLDER)
+    signer = Signer.of(world.registry, str(world.key(key)), ROOT / FOLDER)
     return Shop(world.registry, signer, "https://git/x", "https://here", lambda _: None)
 
 

@@ -41,7 +41,7 @@ def line(world: World) -> Generator[Line]:
 @contextmanager
 def a_shop(world: World, line: Line) -> Generator[Shop]:
     with Registry(line.url) as registry:
-        signer = Signer(registry, str(world.key()), ROOT / FOLDER)
+        signer = Signer.of(registry, str(world.key()), ROOT / FOLDER)
         yield Shop(registry, signer, "https://git/x", "https://here", lambda _: None)
 
 

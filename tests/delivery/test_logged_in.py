@@ -57,7 +57,7 @@ def test_one_login_is_enough(guarded: World, monkeypatch: pytest.MonkeyPatch) ->
     assert part["digest"] == guarded.registry.resolve(part["name"], part["version"])
     for name, value in guarded.env().items():
         monkeypatch.setenv(name, value)
-    signer = Signer(guarded.registry, str(guarded.key()), ROOT / FOLDER)
+    signer = Signer.of(guarded.registry, str(guarded.key()), ROOT / FOLDER)
     assert signer.is_signed(part["name"], part["digest"])
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from itertools import count
@@ -46,7 +47,7 @@ def shop(world: World, monkeypatch: pytest.MonkeyPatch) -> Shop:
 def a_shop(world: World, monkeypatch: pytest.MonkeyPatch, key: str) -> Shop:
     for name in ("PATH", "DOCKER_CONFIG", "COSIGN_PASSWORD"):
         monkeypatch.setenv(name, world.env()[name])
-    signer = Signer(world.registry, str(world.key(key)), ROOT / FOLDER)
+    signer = Signer.of(world.registry, str(world.key(key)), ROOT / FOLDER)
     return Shop(world.registry, signer, "https://git/x", "https://here", lambda _: None)
 
 
@@ -193,3 +194,28 @@ def test_a_base_that_may_change_is_refused(
     made = world.make("images", "--only=producer", BASES=str(tmp_path), REGISTRY="")
 
     assert (2, True) == (made.status, f"python.json: {text}" in made.err), made.err
+
+
+def test_a_recipe_that_asks_the_network_does_not_build(world: World, tmp_path: Path) -> None:
+    """Not even this machine, where the registry answers everybody else."""
+    clone = tmp_path / "clone"
+    world.git("clone", "--quiet", str(world.source), str(clone))
+    there = World(world.served, world.registry, clone, world.folder)
+    recipe = clone / "platform/images/python.Containerfile"
+    stage = "AS installed\n"
+    asks = (
+        "import urllib.request as r; "
+        f"print('reached', r.urlopen('{world.served.url}/v2/', timeout=9).status)"
+    )
+    assert 1 == recipe.read_text("utf-8").count(stage)
+    text = recipe.read_text("utf-8").replace(stage, f'{stage}RUN python3 -c "{asks}"\n')
+    recipe.write_text(text, "utf-8")
+    who = ("-c", "user.name=dev", "-c", "user.email=dev@localhost")
+    there.git(*who, "commit", "--quiet", "--all", "--message=Ask")
+    here = subprocess.run([sys.executable, "-c", asks], capture_output=True, text=True, check=True)
+
+    made = there.make("images", "--only=producer", REGISTRY="")
+
+    assert "reached 200" in here.stdout
+    assert (4, {}) == (made.status, made.parts), made.err
+    assert "Network is unreachable" in made.err, made.err

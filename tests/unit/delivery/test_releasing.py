@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
@@ -16,7 +17,7 @@ from tenantry_delivery.errors import DeliveryError, FailedError
 from tenantry_delivery.images import Built, Workshop
 from tenantry_delivery.programs import run
 from tenantry_delivery.registry import Registry
-from tenantry_delivery.releasing import Shop
+from tenantry_delivery.releasing import Part, Shop
 from tenantry_delivery.signing import Signer
 from unit.delivery.test_artefacts import Files
 from unit.delivery.test_commits import Repository
@@ -106,9 +107,13 @@ def of(bench: Bench) -> Workshop:
     return cast("Workshop", bench)
 
 
+def images(shop: Shop, workshop: Workshop, wanted: tuple[Image, ...] = IMAGES) -> list[Part]:
+    return [shop.image(workshop, image) for image in wanted]
+
+
 def test_a_name_comes_last(shop: Shop, shelf: Shelf) -> None:
     """After the bytes, what is said of them, and the signature."""
-    shop.images(of(Bench(Committed())), IMAGES[:1])
+    images(shop, of(Bench(Committed())), IMAGES[:1])
 
     assert ["push", "slsaprovenance1", "cyclonedx", "sign", "name"] == shelf.done
 
@@ -120,10 +125,10 @@ def test_ended_anywhere_nothing_is_published_and_the_same_again_is(
     """With one signature: what was signed before is not signed again."""
     shelf.fails_at = step
     with pytest.raises(FailedError, match=step):
-        shop.images(of(Bench(Committed())), IMAGES[:1])
+        images(shop, of(Bench(Committed())), IMAGES[:1])
     assert {} == shelf.names
 
-    [part] = shop.images(of(Bench(Committed())), IMAGES[:1])
+    [part] = images(shop, of(Bench(Committed())), IMAGES[:1])
 
     assert part.is_new
     assert [part.digest] == [*shelf.names.values()]
@@ -132,11 +137,11 @@ def test_ended_anywhere_nothing_is_published_and_the_same_again_is(
 
 def test_what_is_there_is_not_built_again(shop: Shop, shelf: Shelf) -> None:
     """However often it is asked for."""
-    first = shop.images(of(Bench(Committed())))
+    first = images(shop, of(Bench(Committed())))
     shelf.done.clear()
     bench = Bench(Committed())
 
-    again = shop.images(of(bench))
+    again = images(shop, of(bench))
 
     assert ([], []) == (bench.built, shelf.done)
     assert [part.digest for part in first] == [part.digest for part in again]
@@ -146,12 +151,12 @@ def test_what_is_there_is_not_built_again(shop: Shop, shelf: Shelf) -> None:
 def test_only_what_changed_is_built(shop: Shop, shelf: Shelf) -> None:
     """A line of the producer: its image, and the chart that names it."""
     before = Committed()
-    shop.images(of(Bench(before)))
+    images(shop, of(Bench(before)))
     chart, module = shop.chart(before), shop.module(before)
     after = Committed(**{"services/producer": 2})
     bench = Bench(after)
 
-    shop.images(of(bench))
+    images(shop, of(bench))
 
     assert ["producer"] == bench.built
     assert chart.named.version != shop.chart(after).named.version
@@ -160,7 +165,7 @@ def test_only_what_changed_is_built(shop: Shop, shelf: Shelf) -> None:
 
 def test_a_chart_waits_for_its_images(shop: Shop, shelf: Shelf) -> None:
     """All of them, and of its own commit."""
-    shop.images(of(Bench(Committed())))
+    images(shop, of(Bench(Committed())))
 
     with pytest.raises(DeliveryError, match=r"no tenantry/consumer:.*`make images` comes before"):
         shop.chart(Committed(**{"services/consumer": 5}))
@@ -174,7 +179,7 @@ def test_what_nobody_of_ours_signed_is_built_on_by_nothing(
 ) -> None:
     """An image under its name, or the chart itself, that somebody else put there."""
     source = Committed()
-    shop.images(of(Bench(source)))
+    images(shop, of(Bench(source)))
     inputs = {image.name: image.inputs for image in IMAGES}.get(name, CHART_INPUTS)
     shelf.names[str(name_of(source, name, inputs))] = f"sha256:{'e' * 64}"
 
@@ -216,6 +221,31 @@ def test_what_is_missing_is_said_in_a_line(
 
     told = said(capsys)
     assert (2, True) == (status, text in told), told
+
+
+@pytest.mark.usefixtures("nothing_said")
+def test_what_was_made_is_told_before_a_later_part_fails(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What reads the lines misses none of what is there; the status says that it is not all."""
+    change = Change("c" * 40, 1, 1_700_000_000)
+    monkeypatch.setattr(
+        command, "name_of", lambda _, name, __: Named(f"tenantry/{name}", "0.1.0", change)
+    )
+
+    def build(_: Workshop, image: Image, named: Named) -> Built:
+        if image.name == "consumer":
+            raise FailedError("no wheel")
+        return Built(artefact(b"x", "layer", b"{}", "config", {}), Base("x/y@sha256:z"))
+
+    monkeypatch.setattr(Workshop, "build", build)
+
+    assert 4 == command.main(("images",))
+
+    told = capsys.readouterr()
+    [line] = told.out.splitlines()
+    assert "tenantry/producer" == json.loads(line)["name"]
+    assert "make images: no wheel" in told.err
 
 
 def test_bases_of_a_folder_are_used_in_the_place_of_ours(tmp_path: Path) -> None:

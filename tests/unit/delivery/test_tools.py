@@ -216,7 +216,7 @@ def test_a_runner_has_its_provider_inside(tools: Tools, tmp_path: Path) -> None:
 @pytest.fixture
 def signer(tools: Tools, tmp_path: Path) -> Signer:
     with Registry("http://127.0.0.1:5000") as registry:
-        return Signer(registry, "awskms:///alias/x", tmp_path)
+        return Signer.of(registry, "awskms:///alias/x", tmp_path)
 
 
 def a_verdict(kind: str, digest: str = DIGEST) -> bytes:
@@ -262,9 +262,21 @@ def test_nobody_outside_is_asked_for_a_signature(tools: Tools, signer: Signer) -
         assert {"--signing-config", "--trusted-root"} <= {*words}
 
 
-def test_a_key_that_is_none_is_told(tools: Tools, signer: Signer) -> None:
+def test_a_key_that_is_none_is_told(tools: Tools, tmp_path: Path) -> None:
     """Before anything is built."""
     tools.says["cosign public-key"] = FailedError("no such key")
 
-    with pytest.raises(DeliveryError, match=r"(?s)no signing with awskms.*no such key"):
-        signer.check()
+    with (
+        Registry("http://127.0.0.1:5000") as registry,
+        pytest.raises(DeliveryError, match=r"(?s)no signing with awskms.*no such key"),
+    ):
+        Signer.of(registry, "awskms:///alias/x", tmp_path)
+
+
+def test_a_key_is_asked_for_its_public_half_once(tools: Tools, signer: Signer) -> None:
+    """Each question to KMS takes a while and may be refused."""
+    tools.says["cosign verify"] = b"[]"
+    signer.is_signed("tenantry/producer", DIGEST)
+    signer.is_signed("tenantry/consumer", DIGEST)
+
+    assert tools.of("cosign public-key")  # the one call

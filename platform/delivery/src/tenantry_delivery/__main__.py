@@ -8,7 +8,7 @@ import os
 import platform
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -32,15 +32,15 @@ def main(arguments: Sequence[str]) -> int:
         if (changed := source.uncommitted()) and wanted.commit == "HEAD":
             _say(f"{changed} uncommitted files are not in it: {source.commit[:12]} is built")
         parts = _chart(source, wanted) if wanted.what == "chart" else _images(source, wanted)
+        for part in parts:  # as soon as it is there: a later one may fail
+            print(json.dumps(_said(part), sort_keys=True), flush=True)
     except DeliveryError as error:
         _say(f"make {wanted.what}: {error}")
         return error.exit_code
-    for part in parts:
-        print(json.dumps(_said(part), sort_keys=True))
     return 0
 
 
-def _images(source: Source, wanted: argparse.Namespace) -> list[Part]:
+def _images(source: Source, wanted: argparse.Namespace) -> Iterator[Part]:
     images = _chosen(wanted.only)
     with tempfile.TemporaryDirectory(prefix="tenantry-images-") as scratch:
         workshop = Workshop(
@@ -53,21 +53,22 @@ def _images(source: Source, wanted: argparse.Namespace) -> list[Part]:
         )
         if wanted.registry:
             with Registry(wanted.registry) as registry:
-                return _shop(registry, wanted).images(workshop, images)
-        parts = []
+                shop = _shop(registry, wanted)
+                yield from (shop.image(workshop, image) for image in images)
+            return
         for image in images:
             named = name_of(source, image.name, image.inputs)
             _say(f"{named}: building for {wanted.platforms}; no REGISTRY, so it goes nowhere")
-            parts.append(Part(named, workshop.build(image, named).content.digest, is_new=True))
-        return parts
+            yield Part(named, workshop.build(image, named).content.digest, is_new=True)
 
 
-def _chart(source: Source, wanted: argparse.Namespace) -> list[Part]:
+def _chart(source: Source, wanted: argparse.Namespace) -> Iterator[Part]:
     if not wanted.registry:
         raise DeliveryError("the chart names images of a registry: REGISTRY=…, and KEY=…")
     with Registry(wanted.registry) as registry:
         shop = _shop(registry, wanted)
-        return [shop.module(source), shop.chart(source)]
+        yield shop.module(source)
+        yield shop.chart(source)
 
 
 def _shop(registry: Registry, wanted: argparse.Namespace) -> Shop:
@@ -75,8 +76,7 @@ def _shop(registry: Registry, wanted: argparse.Namespace) -> Shop:
         raise DeliveryError(
             "KEY says what releases are signed with: a file of cosign's, or awskms:///alias/…"
         )
-    signer = Signer(registry, wanted.key, _ROOT / FOLDER)
-    signer.check()
+    signer = Signer.of(registry, wanted.key, _ROOT / FOLDER)
     return Shop(registry, signer, wanted.source_url, wanted.builder, _say)
 
 

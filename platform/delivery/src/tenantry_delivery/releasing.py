@@ -54,13 +54,20 @@ class Shop:
     builder: str
     say: Callable[[str], None]
 
-    def images(self, workshop: Workshop, wanted: tuple[Image, ...] = IMAGES) -> list[Part]:
-        """Publish each image that is not there.
+    def image(self, workshop: Workshop, image: Image) -> Part:
+        """Publish an image, if it is not there.
 
         Raises:
             DeliveryError: As building, signing and publishing.
         """
-        return [self._image(workshop, image) for image in wanted]
+        named = name_of(workshop.source, image.name, image.inputs)
+        if (part := self._there(named)) is not None:
+            return part
+        self.say(f"{named}: building for {', '.join(workshop.platforms)}")
+        built: Built = workshop.build(image, named)
+        materials = bill_of_materials(named, built.base, built.wheels)
+        made_from = {built.base.reference.partition("@")[0]: built.base.reference[-64:]}
+        return self._publish(named, built.content, made_from, materials)
 
     def chart(self, source: Source) -> Part:
         """Publish the chart, if it is not there, with the images that are.
@@ -88,16 +95,6 @@ class Shop:
         if (part := self._there(named)) is not None:
             return part
         return self._publish(named, module(source, named, self.source_url), {}, None)
-
-    def _image(self, workshop: Workshop, image: Image) -> Part:
-        named = name_of(workshop.source, image.name, image.inputs)
-        if (part := self._there(named)) is not None:
-            return part
-        self.say(f"{named}: building for {', '.join(workshop.platforms)}")
-        built: Built = workshop.build(image, named)
-        materials = bill_of_materials(named, built.base, built.wheels)
-        made_from = {built.base.reference.partition("@")[0]: built.base.reference[-64:]}
-        return self._publish(named, built.content, made_from, materials)
 
     def _there(self, named: Named) -> Part | None:
         """What has the name already, if it is ours."""

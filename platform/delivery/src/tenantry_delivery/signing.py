@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from tenantry_delivery.content import canonical
 from tenantry_delivery.errors import DeliveryError, FailedError
@@ -35,44 +35,39 @@ class Signer:
         registry: Where.
         key: As cosign names it: `awskms:///alias/tenantry-signing`, or a file, whose password is
             in COSIGN_PASSWORD.
+        public: Its public half, asked for once.
         services: The folder with `signing-config.json` and `trusted-root.json`.
     """
 
     registry: Registry
     key: str
+    public: bytes
     services: Path
 
-    def check(self) -> None:
-        """Whether there is a key to sign with.
-
-        Raises:
-            DeliveryError: There is not.
-        """
-        self.public()
-
-    def public(self) -> bytes:
-        """The public half of the key.
+    @classmethod
+    def of(cls, registry: Registry, key: str, services: Path) -> Self:
+        """With a key that there is.
 
         Raises:
             DeliveryError: There is no such key, or it cannot be opened.
         """
         try:
-            return run("cosign", "public-key", "--key", self.key)
+            public = run("cosign", "public-key", "--key", key)
         except FailedError as error:
             raise DeliveryError(
-                f"there is no signing with {self.key}: a file, with its password in "
+                f"there is no signing with {key}: a file, with its password in "
                 f"COSIGN_PASSWORD, or awskms:///alias/…\n{error}"
             ) from None
+        return cls(registry, key, public, services)
 
     def is_signed(self, repository: str, digest: str) -> bool:
         """Whether a digest has a signature of this key; what else the key said of it is none.
 
         Raises:
-            DeliveryError: There is no such key.
             FailedError: The registry does not say.
         """
         with tempfile.NamedTemporaryFile(suffix=".pub") as file:
-            file.write(self.public())
+            file.write(self.public)
             file.flush()
             try:
                 said = run(

@@ -1,0 +1,35 @@
+"""The project's own checks, run as Gitea runs them. `make test-delivery WHOLE=1`: as long as they."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from delivery.conftest import copy_checkout
+from delivery.gitea import Gitea
+from delivery.place import CODE, FLEET, furnished
+
+pytestmark = [pytest.mark.delivery, pytest.mark.whole, pytest.mark.timeout(3 * 3_600)]
+
+
+def test_the_first_push_passes_what_it_starts(tmp_path: Path) -> None:
+    """`make check` and `make test` of the code, `make check-fleet` of the fleet."""
+    source = tmp_path / "source"
+    copy_checkout(source)
+    (tmp_path / "server").mkdir()
+    gitea = Gitea(tmp_path / "server")
+    gitea.start()
+    try:
+        place = furnished(gitea, tmp_path, source)
+        of_code, of_fleet = (
+            place.until(place.ci, lambda job, name=name: job.repository == name, seconds=7_200)
+            for name in (CODE, FLEET)
+        )
+    finally:
+        gitea.end()
+    assert of_code.has_succeeded, of_code.log[-9_000:]
+    assert "make check: all good" in of_code.log
+    assert " passed" in of_code.log
+    assert of_fleet.has_succeeded, of_fleet.log[-9_000:]
+    assert "may be merged" in of_fleet.log
