@@ -1,4 +1,4 @@
-"""The project's own checks, run as Gitea runs them. `make test-delivery WHOLE=1`: as long as they."""
+"""The project's own checks, run by a real Gitea: `make test-delivery WHOLE=1`."""
 
 from __future__ import annotations
 
@@ -22,10 +22,8 @@ def test_the_first_push_passes_what_it_starts(tmp_path: Path) -> None:
     gitea.start()
     try:
         place = furnished(gitea, tmp_path, source)
-        of_code, of_fleet = (
-            place.until(place.ci, lambda job, name=name: job.repository == name, seconds=7_200)
-            for name in (CODE, FLEET)
-        )
+        of_code = place.until(place.ci, lambda job: job.repository == CODE, seconds=7_200)
+        of_fleet = place.until(place.ci, lambda job: job.repository == FLEET, seconds=7_200)
     finally:
         gitea.end()
     assert of_code.has_succeeded, of_code.log[-9_000:]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import time
 from collections.abc import Callable
 from typing import Final, cast
@@ -160,9 +161,13 @@ class ReleaseWorld:
 class Shelf:
     """What was packaged: these."""
 
-    async def require(self, release: Release) -> None:
+    #: When their commits were made; None where nobody says.
+    made_at: dt.datetime | None = None
+
+    async def require(self, release: Release) -> dt.datetime | None:
         if release not in {OLD, NEW}:
             raise NotFoundError(f"there is no {release}")
+        return self.made_at
 
 
 class Desk:

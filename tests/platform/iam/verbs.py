@@ -289,7 +289,7 @@ class _Rings:
 
 class _Shelf:
     async def require(self, _: Release) -> None:
-        pass
+        return None
 
 
 async def _deploy(folder: Path, tape: Tape) -> None:

@@ -72,6 +72,20 @@ def call(world: World, context: Context, monkeypatch: pytest.MonkeyPatch) -> Cal
             ),
             "pools: 3 run 1.4.0 the module: c0ffee",
         ),
+        (
+            Followed(
+                Candidate(RELEASE),
+                deployed={
+                    "basic": Deployed(
+                        release=RELEASE,
+                        commits={"r0": "c0ffee"},
+                        instances={"r0": 1, "r1": 2},
+                        running_after={"r0": 131.0, "r1": 432.0},
+                    )
+                },
+            ),
+            "basic: 3 run 1.4.0, 7.2 min after its commit",
+        ),
     ],
 )
 def test_what_was_followed_is_told(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import cast
 
 import pytest
@@ -81,6 +82,22 @@ async def test_done_again_changes_nothing(world: ReleaseWorld, desk: Desk) -> No
     done = await desk.deploy()
 
     assert (head, now, {}) == (world.origin.head, world.now, done.commits)
+
+
+async def test_how_long_a_change_took_to_run_is_told(
+    world: ReleaseWorld, desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By ring, from the release's commit until all run it; not again by who comes later."""
+    before = dt.timedelta(minutes=5)
+    monkeypatch.setattr(Shelf, "made_at", dt.datetime.fromtimestamp(world.now, dt.UTC) - before)
+
+    done = await desk.deploy("r0", "r1")
+
+    first, second = done.running_after["r0"], done.running_after["r1"]
+    assert pytest.approx(before.total_seconds()) == first
+    assert pytest.approx(first + 300) == second  # r0 was watched meanwhile
+    assert "running" in desk.recorder.steps
+    assert {} == (await desk.deploy("r0", "r1")).running_after
 
 
 async def test_a_release_that_nobody_made_changes_nothing(world: ReleaseWorld, desk: Desk) -> None:

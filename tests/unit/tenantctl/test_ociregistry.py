@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Generator
 from typing import Final
 
@@ -53,6 +54,28 @@ async def test_a_release_that_is_there_and_signed_is_taken(registry: OciRegistry
     first, *_ = registry.requests
     assert ("GET", f"/v2/{REPOSITORY}/manifests/{digest}", MEDIA_TYPE) == first
     assert asked == len(registry.requests)
+
+
+@pytest.mark.parametrize(
+    ("said", "moment"),
+    [
+        ("2026-11-23T12:00:00Z", dt.datetime(2026, 11, 23, 12, tzinfo=dt.UTC)),
+        ("2026-11-23T12:00:00", None),
+        ("yesterday", None),
+        (None, None),
+    ],
+)
+async def test_when_a_release_was_made_is_what_its_maker_signed(
+    registry: OciRegistry, said: str | None, moment: dt.datetime | None
+) -> None:
+    """A release that does not say is as good; who asks again hears the same."""
+    told = {} if said is None else {"annotations": {"org.opencontainers.image.created": said}}
+    digest = registry.store(REPOSITORY, [(CHART, b"a chart")], tag="1.4.0", **told)
+    SIGNER.sign(registry, REPOSITORY, digest)
+
+    async with opened_releases(registry.url, WANTED) as releases:
+        for _ in range(2):
+            assert moment == await releases.require(Release("1.4.0", digest))
 
 
 async def test_a_digest_that_is_not_there_is_not_found(registry: OciRegistry) -> None:

@@ -6,6 +6,7 @@ name. Ended anywhere before the name it is not published, and the same again goe
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -133,5 +134,9 @@ class Shop:
                 self.signer.attest(repository, digest, SBOM, materials)
             self.signer.sign(repository, digest)
         is_new = self.registry.name(repository, content, named.version)
-        self.say(f"{named}: published, {digest}; {'not scanned here' if materials else 'signed'}")
+        minutes = (time.time() - named.change.time) / 60
+        self.say(
+            f"{named}: published, {digest}, {minutes:.1f} min after its commit"
+            f"{'; not scanned here' if materials else ''}"
+        )
         return Part(named, digest, is_new=is_new)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import datetime as dt
 import hashlib
 import json
 import re
@@ -30,6 +31,7 @@ MODULE_FILES: Final = "application/vnd.cncf.flux.content.v1.tar+gzip"
 
 _MANIFEST: Final = "application/vnd.oci.image.manifest.v1+json"
 _INDEX: Final = "application/vnd.oci.image.index.v1+json"
+_CREATED: Final = "org.opencontainers.image.created"
 _DIGEST: Final = re.compile(r"sha256:[0-9a-f]{64}")
 _MANIFEST_BYTES: Final = 1_048_576
 _BUNDLE_BYTES: Final = 262_144
@@ -66,6 +68,17 @@ class Wanted:
     keys: Sequence[Key]
 
 
+def made_at(manifest: Mapping[str, Any]) -> dt.datetime | None:
+    """When what a manifest names was made; None where it does not say, or not in full."""
+    annotations = manifest.get("annotations")
+    said = annotations.get(_CREATED) if isinstance(annotations, Mapping) else None
+    try:
+        found = dt.datetime.fromisoformat(said)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return None
+    return found if found.tzinfo is not None else None
+
+
 class OciReleases:
     """Asks one repository of a registry."""
 
@@ -85,10 +98,13 @@ class OciReleases:
         self._wanted = wanted
         self._credentials = credentials
         #: A digest never changes, and here no version does.
-        self._good: set[Release] = set()
+        self._good: dict[Release, dt.datetime | None] = {}
 
-    async def require(self, release: Release) -> None:
+    async def require(self, release: Release) -> dt.datetime | None:
         """Go on if there is such a release: of this version and digest, whole, and signed.
+
+        Returns:
+            When its commit was made, as who made it says; None where that is not said.
 
         Raises:
             NotFoundError: There is none.
@@ -97,7 +113,7 @@ class OciReleases:
             UnavailableError: The registry does not answer, or denies, or nothing that can be read.
         """
         if release in self._good:
-            return
+            return self._good[release]
         manifest = await self._manifest(release.digest)
         if manifest is None:
             raise NotFoundError(f"{self._where} has no {release.digest}")
@@ -113,7 +129,8 @@ class OciReleases:
             verify(release.digest, await self._bundles(release.digest), self._wanted.keys)
         except InvalidError as error:
             raise InvalidError(f"{self._where}: {release} is refused: {error}") from None
-        self._good.add(release)
+        self._good[release] = made_at(manifest)
+        return self._good[release]
 
     @property
     def _where(self) -> str:

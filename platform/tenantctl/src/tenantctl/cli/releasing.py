@@ -69,7 +69,8 @@ def deploy_command(
             return
         for ring, count in done.instances.items():
             new = ", committed now" if ring in done.commits else ""
-            printer.say(f"{tier.value} {ring}: {count} run {done.release.version}{new}")
+            told = f"{tier.value} {ring}: {count} run {done.release.version}{new}"
+            printer.say(told + _after(done.running_after.get(ring)))
 
     run_verb(context, output, work)
 
@@ -97,8 +98,13 @@ def follow_command(
             )
         for train, deployed in done.deployed.items():
             count = sum(deployed.instances.values())
-            printer.say(f"{train}: {count} run {deployed.release.version}")
+            last = max(deployed.running_after.values(), default=None)
+            printer.say(f"{train}: {count} run {deployed.release.version}{_after(last)}")
         for commit in done.module_commits:
             printer.say(f"the module: {commit}")
 
     run_verb(context, output, work)
+
+
+def _after(seconds: float | None) -> str:
+    return "" if seconds is None else f", {seconds / 60:.1f} min after its commit"

@@ -6,8 +6,9 @@ was. What has the release before is not asked twice: a ring that a later one fol
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from tenantctl.awsfailures import ResourceMissingError
@@ -28,8 +29,11 @@ DEAD_LETTERS: Final = 5
 class Releases(Protocol):
     """What was packaged."""
 
-    async def require(self, release: Release) -> None:
+    async def require(self, release: Release) -> dt.datetime | None:
         """Go on if there is a chart of this version, and it has this digest.
+
+        Returns:
+            When its commit was made; None where nobody knows.
 
         Raises:
             NotFoundError: There is none.
@@ -68,12 +72,15 @@ class Deployed:
         commits: What was committed, by ring; empty where every ring had the release.
         instances: How many instances of each ring run it.
         diff: Of a dry run, what would be committed.
+        running_after: How long after the release's commit all of a ring ran it, in seconds; of
+            rings that came to run it now.
     """
 
     release: Release
     commits: Mapping[Ring, str]
     instances: Mapping[Ring, int]
     diff: str = ""
+    running_after: Mapping[Ring, float] = field(default_factory=dict)
 
 
 async def deploy(
@@ -95,11 +102,12 @@ async def deploy(
     """
     if not wanted.rings or list(wanted.rings) != [ring for ring in RINGS if ring in wanted.rings]:
         raise InvalidError(f"rings are some of {', '.join(RINGS)}, in this order, each once")
-    await known.require(wanted.release)
+    made_at = await known.require(wanted.release)
     if dry_run:
         return await _dry_run(files, wanted)
     commits: dict[Ring, str] = {}
     counts: dict[Ring, int] = {}
+    after: dict[Ring, float] = {}
     rings = await files.rings(wanted.train)
     for ring in RINGS[: RINGS.index(wanted.rings[-1]) + 1]:
         step = _Step(control, files, wanted, ring)
@@ -112,6 +120,11 @@ async def deploy(
         elif _is_passed(rings, ring, wanted.release) or await step.is_over():
             continue
         try:
+            await step.until_running()
+            if made_at is not None and counts[ring]:
+                after[ring] = control.clock() - made_at.timestamp()
+                told = f"{wanted.train} {ring}: {after[ring] / 60:.1f} min after its commit"
+                control.observer.step("running", told)
             await step.until_well()
         except UnhealthyError as error:
             if ring not in wanted.rings:
@@ -120,7 +133,7 @@ async def deploy(
                 ) from None
             raise UnhealthyError(f"{error}. {await step.put_back()}") from None
         control.observer.step("healthy", f"{wanted.train} {ring}")
-    return Deployed(release=wanted.release, commits=commits, instances=counts)
+    return Deployed(release=wanted.release, commits=commits, instances=counts, running_after=after)
 
 
 def _is_passed(rings: Mapping[Ring, Held], ring: Ring, release: Release) -> bool:
@@ -239,12 +252,11 @@ class _Step:
         return moment.timestamp() + self._wanted.soak_seconds <= self._control.clock()
 
     async def until_well(self) -> None:
-        """Wait until all run the release, and watch them for a while.
+        """Watch those that run the release for a while.
 
         Raises:
             UnhealthyError: Who is not well, and why.
         """
-        await self._until_ready()
         control = self._control
         applied = await self._applied()
         for name in self._left_out(applied):
@@ -258,9 +270,15 @@ class _Step:
             control.observer.waiting(f"{self._name} to be well for {left:.0f} s more")
             await control.sleep(min(left, control.timing.poll))
         await self._refuse_letters()
-        await self._until_ready()
+        await self.until_running()
 
-    async def _until_ready(self) -> None:
+    async def until_running(self) -> None:
+        """Wait until all run the release.
+
+        Raises:
+            UnhealthyError: Who does not, and why.
+        """
+
         async def ask() -> str:
             applied = await self._applied()
             self._refuse_failed(applied)
