@@ -11,7 +11,7 @@ from delivery.gitea import Gitea, Person, git
 from delivery.gitea_runner_standin import Job, Runner
 from support.waiting import wait_for
 from tenantry_cloud.model import Git
-from tenantry_cloud.seeding import Forge
+from tenantry_cloud.seeding import CODE_MAIN, FLEET_MAIN, Forge, Protection, differences
 from tenantry_cloud.steps import Shell
 
 CODE: Final = "platform/tenantry"
@@ -87,7 +87,9 @@ class Place:
         return answer.body
 
 
-def furnished(gitea: Gitea, folder: Path, source: Path) -> Place:
+def furnished(
+    gitea: Gitea, folder: Path, source: Path, code_main: Protection = CODE_MAIN
+) -> Place:
     """Organisations as the server's script makes them, repositories as `make environment` does."""
     operator, developer = gitea.person("operator", is_administrator=True), gitea.person("dev")
     runners = {name: Runner(gitea.url, name, folder) for name in ("ci", "release")}
@@ -110,18 +112,12 @@ def furnished(gitea: Gitea, folder: Path, source: Path) -> Place:
         repository = CODE if rights == "write" else FLEET
         place.done("PUT", f"/teams/{team}/repos/{repository}")
         place.done("PUT", f"/teams/{team}/members/dev")
-    for repository, check in (
-        (CODE, "ci / check (pull_request)"),
-        (FLEET, "fleet / check (pull_request)"),
-    ):
-        rule = {
-            "rule_name": "main",
-            "enable_push": False,
-            "enable_status_check": True,
-            "status_check_contexts": [check],
-            "block_admin_merge_override": True,
-        }
-        place.done("POST", f"/repos/{repository}/branch_protections", rule)
+    for repository, protection in ((CODE, code_main), (FLEET, FLEET_MAIN)):
+        assert forge.rule(repository) is None
+        forge.protect(repository, protection)
+        rule = forge.rule(repository)
+        assert rule is not None
+        assert not differences(rule, protection, "main")
     place.done("PUT", f"/repos/{RELEASE}/actions/secrets/CODE_TOKEN", {"data": operator.token})
     gitea.allow_reading("platform", "tenantry", operator)
     place.ci.register(gitea.runner_token("platform"))

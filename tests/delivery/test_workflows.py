@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import pytest
 
-from delivery.gitea import Gitea, git
+from delivery.gitea import git
 from delivery.place import CODE, FLEET, RELEASE, Place, furnished
 from delivery.test_gitea import is_asked_for, started_of
 from support.waiting import wait_for
@@ -24,21 +24,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Generator[Place]:
     """As docs/delivery.md says what to set."""
     folder = tmp_path_factory.mktemp("settings")
     with started_of(folder) as (gitea, source):
-        yield strict(gitea, folder, source)
-
-
-def strict(gitea: Gitea, folder: Path, source: Path) -> Place:
-    found = furnished(gitea, folder, source)
-    found.variable("REGISTRY", "registry.example.com")
-    rule: dict[str, Any] = {
-        "required_approvals": 1,
-        "dismiss_stale_approvals": True,
-        "block_on_outdated_branch": True,
-    }
-    found.done("PATCH", f"/repos/{CODE}/branch_protections/main", rule)
-    rule = {"unprotected_file_patterns": "tenants/**;releases/**"}
-    found.done("PATCH", f"/repos/{FLEET}/branch_protections/main", rule)
-    return found
+        found = furnished(gitea, folder, source)
+        found.variable("REGISTRY", "registry.example.com")
+        yield found
 
 
 def member(place: Place, name: str, repository: str, rights: str) -> Any:

@@ -69,6 +69,14 @@ class MemoryFleet:
         self.head = Snapshot(commit, after.files)
         return Change(commit, diff)
 
+    async def propose(
+        self, edit: Edit, message: str, branch: str, *, validate: Validate | None = None
+    ) -> Change | None:
+        """As `Fleet.propose`; the branch is kept nowhere."""
+        del branch
+        made = await self.change(edit, message, validate=validate, dry_run=True)
+        return None if made is None else Change(f"{0xB:040x}", made.diff)
+
     async def log(self, path: str, *, limit: int = 5) -> tuple[LogEntry, ...]:
         """As `Fleet.log`."""
         await self._ask()

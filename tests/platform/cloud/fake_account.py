@@ -12,7 +12,7 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from tenantry_cloud.steps import Done
@@ -43,6 +43,7 @@ class Account:
     protected: bool = False
     repositories: dict[str, str] = field(default_factory=dict)
     created: set[str] = field(default_factory=set)
+    rules: dict[str, dict[str, Any]] = field(default_factory=dict)
     facts: bool = False
     cluster: dict[str, dict[str, Any]] = field(default_factory=dict)
     operator: bool = False
@@ -268,6 +269,8 @@ class Account:
         return self._changed(f"push {url.rpartition('/')[2]}")
 
     def _curl(self, words: list[str], stdin: str) -> Done:
+        if "/branch_protections" in stdin:
+            return self._protections(stdin)
         body = json.loads(json.loads(stdin.split("data = ")[1]))
         owner = stdin.split("/orgs/")[1].partition("/")[0]
         name = f"{owner}/{body['name']}.git"
@@ -277,10 +280,23 @@ class Account:
         self.changes.append(f"create {body['name']}.git")
         return Done(0, "\n201")
 
+    def _protections(self, stdin: str) -> Done:
+        repository = stdin.split("/repos/")[1].partition("/branch_protections")[0]
+        if 'request = "GET"' in stdin:
+            rule = self.rules.get(repository)
+            return Done(0, "{}\n404" if rule is None else f"{json.dumps(rule)}\n200")
+        url = f"https://gitea.example.com/{repository}.git"
+        assert url in self.repositories, "protected before its first push"
+        self.rules[repository] = json.loads(json.loads(stdin.split("data = ")[1]))
+        return replace(self._changed(f"protect {repository}"), out="\n201")
+
     def _tenantctl(self, words: list[str], stdin: str) -> Done:
         assert "https://gitea.example.com/platform/fleet.git" in self.repositories
         if self.facts:
             return Done(0, "nothing to change")
+        if "platform/fleet" in self.rules:
+            assert words[-1] == "--pull-request", "pushed to what takes no push"
+            return Done(0, "facts/dev/facts.yaml is proposed: https://gitea.example.com/1")
         return self._changed("facts", facts=True)
 
     # --- the cluster -----------------------------------------------------------------------------

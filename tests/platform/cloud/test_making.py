@@ -27,6 +27,8 @@ ONCE: Final = [
     "create fleet.git",
     "push fleet.git",
     "facts",
+    "protect platform/tenantry",
+    "protect platform/fleet",
     "secret",
     "flux",
 ]
@@ -70,6 +72,35 @@ def test_made_again_nothing_is_changed(credentials: Path) -> None:
 
     assert account.changes == []
     assert any("Flux: done already" in line for line in account.lines)
+
+
+def test_a_change_of_facts_goes_where_others_see_it(credentials: Path) -> None:
+    """Once main takes no push: it is proposed, and the same command goes on when it is merged."""
+    account = Account()
+    _make(account, credentials)
+    account.facts = False
+
+    with pytest.raises(RefusedError, match="merge that, and run this again"):
+        _make(account, credentials)
+
+    account.facts = True
+    _make(account, credentials)
+
+
+def test_what_somebody_protected_otherwise_stays_and_is_told(credentials: Path) -> None:
+    """More approvals are none of it."""
+    account = Account()
+    _make(account, credentials)
+    rule = account.rules["platform/tenantry"]
+    rule |= {"required_approvals": 2, "dismiss_stale_approvals": False}
+    before = dict(rule)
+
+    _make(account, credentials)
+
+    assert before == account.rules["platform/tenantry"]
+    told = [line for line in account.lines if "left as somebody set it" in line]
+    text = "  platform/tenantry: dismiss_stale_approvals is false, not true"
+    assert [f"{text}; left as somebody set it"] == told
 
 
 def _how_many(credentials: Path) -> int:

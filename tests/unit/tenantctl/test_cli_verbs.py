@@ -13,6 +13,7 @@ from support.cli_calls import Call, calling, said
 from support.cluster_outputs import CLUSTER, FACTS
 from support.control_world import World, dead_letters_of
 from support.fleets import a_pool
+from tenantctl.app import App
 from tenantctl.check import Bounds
 from tenantctl.contexts import Context
 from tenantctl.errors import GitError
@@ -232,3 +233,31 @@ def test_facts_and_what_fills_in_add_ons_are_one_commit(
 
     assert (2, True) == (refused.exit_code, "cluster.vpc_id" in said(refused))
     assert world.fleet.head.commit == told.commit
+
+
+def test_facts_are_proposed_where_main_takes_no_push(
+    call: Call, world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A pull request of them, and none where main says it all; that is told before it is tried."""
+    opened: list[str] = []
+
+    class Forge:
+        async def open(self, branch: str, title: str) -> str:
+            opened.append(f"{branch}: {title}")
+            return "https://gitea.example.com/platform/fleet/pulls/1"
+
+    file = tmp_path / "outputs.json"
+    file.write_text(json.dumps({"facts": FACTS}), encoding="utf-8")
+    before = world.fleet.head.commit
+    refused = call("facts", str(file), "--pull-request")
+    assert (2, True) == (refused.exit_code, "fleet.gitea in the context" in said(refused))
+
+    monkeypatch.setattr(App, "pull_requests", lambda _: Forge())
+    proposed = call("facts", str(file), "--pull-request")
+
+    assert "facts/dev/facts.yaml is proposed: https://gitea.example.com" in said(proposed)
+    assert ["tenantctl/dev-facts: Facts of dev"] == opened
+    assert before == world.fleet.head.commit
+    assert 0 == call("facts", str(file)).exit_code
+    assert "nothing to change" in said(call("facts", str(file), "--pull-request"))
+    assert 1 == len(opened)

@@ -12,7 +12,7 @@ from typing import Any, Final
 from tenantry_cloud import bootstrap, flux
 from tenantry_cloud.model import Environment
 from tenantry_cloud.root import Root
-from tenantry_cloud.seeding import Forge
+from tenantry_cloud.seeding import CODE_MAIN, FLEET_MAIN, Forge, Protection, differences
 from tenantry_cloud.steps import NOT_INSTALLED, RefusedError, Step, World, output, wait, work
 
 #: Seconds that Flux may take: nodes of Karpenter's, and every add-on.
@@ -63,6 +63,13 @@ class Making:
                 for repository, tree in ((said.git.source, ""), (said.git.fleet, "platform/fleet"))
             ),
             Step("facts of the fleet", _never, lambda: self._facts(root)),
+            *(
+                Step(f"protection of {repository}", *self._protecting(repository, wanted))
+                for repository, wanted in (
+                    (said.git.source, CODE_MAIN),
+                    (said.git.fleet, FLEET_MAIN),
+                )
+            ),
             Step("Flux's Secret for Git", self._has_secret, self._secret),
             Step("Flux", self._has_flux, self._flux),
             Step("everything that Flux follows", _never, self._wait),
@@ -104,7 +111,24 @@ class Making:
 
         return lambda: self._forge().has(repository), seed
 
+    def _protecting(
+        self, repository: str, wanted: Protection
+    ) -> tuple[Callable[[], bool], Callable[[], None]]:
+        """Where somebody set something else, it stays, and is told."""
+
+        def is_protected() -> bool:
+            rule = self._forge().rule(repository)
+            if rule is None:
+                return False
+            for difference in differences(rule, wanted, self.said.git.branch):
+                self.world.say(f"  {repository}: {difference}; left as somebody set it")
+            return True
+
+        return is_protected, lambda: self._forge().protect(repository, wanted)
+
     def _facts(self, root: Root) -> None:
+        rule = self._forge().rule(self.said.git.fleet)
+        is_open = rule is None or rule.get("enable_push") is True
         contexts = self.home / "contexts"
         contexts.mkdir(parents=True, exist_ok=True)
         name = self.said.environment
@@ -118,9 +142,12 @@ class Making:
             said = output(
                 self.world.commands,
                 *("tenantctl", "facts", str(file), "--context", name),
+                *(() if is_open else ("--pull-request",)),
                 env={"TENANTCTL_CONTEXTS": str(contexts)},
             )
         self.world.say(f"  {said.strip()}")
+        if "is proposed" in said:
+            raise RefusedError("Flux reads main: merge that, and run this again.")
 
     def _kubectl(self, *words: str, stdin: str = "") -> str:
         return output(

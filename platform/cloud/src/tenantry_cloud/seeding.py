@@ -1,16 +1,66 @@
-"""The two repositories: made where they are missing, and never written over."""
+"""The two repositories: made and protected where they are not, and never written over."""
 
 from __future__ import annotations
 
 import json
 import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
+from typing import Any, Final
 
 from tenantry_cloud.errors import CloudError
 from tenantry_cloud.model import Git
 from tenantry_cloud.steps import Commands, RefusedError, failed, output
 
 _MISSING = 2  # of `git ls-remote --exit-code`: no such branch
+
+
+@dataclass(frozen=True, slots=True)
+class Protection:
+    """What the branch that is followed takes (docs/delivery.md).
+
+    Attributes:
+        check: The status that a pull request needs.
+        approvals: By how many others; further commits, and commits of others on the branch, ask
+            for it again.
+        open_paths: What needs no pull request, as Gitea's patterns.
+    """
+
+    check: str
+    approvals: int = 0
+    open_paths: str = ""
+
+    def rule(self, branch: str) -> dict[str, Any]:
+        """As Gitea's API has it."""
+        return {
+            "rule_name": branch,
+            "enable_push": False,
+            "enable_status_check": True,
+            "status_check_contexts": [self.check],
+            "block_admin_merge_override": True,
+            "required_approvals": self.approvals,
+            "dismiss_stale_approvals": self.approvals > 0,
+            "block_on_outdated_branch": self.approvals > 0,
+            "unprotected_file_patterns": self.open_paths,
+        }
+
+
+#: What is on main is released.
+CODE_MAIN: Final = Protection("ci / check (pull_request)", approvals=1)
+#: tenantctl and image automation push there, and check by themselves.
+FLEET_MAIN: Final = Protection("fleet / check (pull_request)", open_paths="tenants/**;releases/**")
+
+
+def differences(rule: Mapping[str, Any], wanted: Protection, branch: str) -> list[str]:
+    """Where a rule asks for less than is wanted, or for something else, in words."""
+    return [
+        f"{name} is {json.dumps(rule.get(name))}, not {json.dumps(value)}"
+        for name, value in wanted.rule(branch).items()
+        if rule.get(name) != value
+        and not (name == "required_approvals" and rule.get(name, 0) > value)
+    ]
 
 
 class Forge:
@@ -53,31 +103,70 @@ class Forge:
         """
         owner, name = repository.split("/")
         body = {"name": name, "private": True, "default_branch": self._git.branch}
+        status, _ = self._ask("POST", f"/orgs/{owner}/repos", body)
+        if status not in {HTTPStatus.CREATED, HTTPStatus.CONFLICT}:  # it is there already
+            raise CloudError(
+                f"{self._git.url} does not make {repository}: HTTP {status}. The organisation "
+                f"{owner} has to be there, and the credentials have to be of one of its owners."
+            )
+
+    def rule(self, repository: str) -> Mapping[str, Any] | None:
+        """What protects the branch that is followed; None where nothing does.
+
+        Raises:
+            CloudError: Gitea does not say.
+        """
+        path = f"/repos/{repository}/branch_protections/{self._git.branch}"
+        status, said = self._ask("GET", path)
+        if status == HTTPStatus.NOT_FOUND:
+            return None
+        if status != HTTPStatus.OK:
+            raise self._unprotected(repository, status)
+        found: Mapping[str, Any] = json.loads(said)
+        return found
+
+    def protect(self, repository: str, protection: Protection) -> None:
+        """Have it take no push, and pull requests as is said here.
+
+        Raises:
+            CloudError: Gitea refused.
+        """
+        path = f"/repos/{repository}/branch_protections"
+        status, _ = self._ask("POST", path, protection.rule(self._git.branch))
+        if status != HTTPStatus.CREATED:
+            raise self._unprotected(repository, status)
+
+    def _unprotected(self, repository: str, status: int) -> CloudError:
+        return CloudError(
+            f"{self._git.url}: the protection of {repository}, {self._git.branch}: HTTP {status}. "
+            "The credentials have to be of one of its administrators."
+        )
+
+    def _ask(
+        self, method: str, path: str, body: Mapping[str, Any] | None = None
+    ) -> tuple[int, str]:
+        """Gitea's API: the status, and what it says."""
         known = dict(
             line.split("=", 1)
             for line in self._credentials.read_text("utf-8").splitlines()
             if line
         )
-        config = "\n".join(
-            [
-                f'url = "{self._git.url}/api/v1/orgs/{owner}/repos"',
-                f"user = {json.dumps(known['username'] + ':' + known['password'])}",
-                'header = "Content-Type: application/json"',
-                f"data = {json.dumps(json.dumps(body))}",
-            ]
-        )
+        config = [
+            f'url = "{self._git.url}/api/v1{path}"',
+            f'request = "{method}"',
+            f"user = {json.dumps(known['username'] + ':' + known['password'])}",
+        ]
+        if body is not None:
+            config.append('header = "Content-Type: application/json"')
+            config.append(f"data = {json.dumps(json.dumps(body))}")
         said = output(
             self._commands,
             *("curl", "--silent", "--show-error", "--max-time", "60"),
             *("--write-out", "\n%{http_code}", "--config", "-"),
-            stdin=config,
+            stdin="\n".join(config),
         )
-        status = said.rsplit("\n", 1)[-1].strip()
-        if status not in {"201", "409"}:  # 409: it is there already
-            raise CloudError(
-                f"{self._git.url} does not make {repository}: HTTP {status}. The organisation "
-                f"{owner} has to be there, and the credentials have to be of one of its owners."
-            )
+        text, _, status = said.rpartition("\n")
+        return int(status), text
 
     def push(self, repository: str, tree: str) -> None:
         """Its first commit: the project as it is committed here, or a folder of it."""

@@ -60,6 +60,20 @@ class App:
     smoke: Smoke
     sessions: AsyncExitStack
 
+    def pull_requests(self) -> PullRequests:
+        """Where changes of the fleet are proposed.
+
+        Raises:
+            InvalidError: The context does not say.
+        """
+        found = _pull_requests(self.context)
+        if found is None:
+            raise InvalidError(
+                "a pull request needs a Git server with Gitea's API: name its address as "
+                "fleet.gitea in the context"
+            )
+        return found
+
     async def export_place(self, tenant_id: str, wanted: str | None) -> ExportPlace:
         """Where the export of a tenant goes: a folder or bucket of its own.
 

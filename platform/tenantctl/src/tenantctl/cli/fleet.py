@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -27,6 +28,7 @@ from tenantctl.fleet import message
 from tenantctl.gate import check_fleet
 from tenantctl.gate.published import check_published
 from tenantctl.printing import Printer
+from tenantctl.snapshot import Snapshot
 
 
 @app.command("check")
@@ -82,6 +84,9 @@ def facts_command(
         Path, typer.Argument(help="JSON or YAML: `terraform output -json`, or the facts alone.")
     ],
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the diff only.")] = False,
+    pull_request: Annotated[
+        bool, typer.Option("--pull-request", help="Propose it, where main takes no push.")
+    ] = False,
     request_id: RequestOption = None,
     context: ContextOption = None,
     output: OutputOption = Output.TEXT,
@@ -89,6 +94,8 @@ def facts_command(
     """Write the environment's facts into the fleet: for the chart, admission, and add-ons."""
 
     async def work(app: App, printer: Printer) -> None:
+        if pull_request and dry_run:
+            raise InvalidError("--pull-request proposes, and does not only show")
         environment = app.control.environment
         try:
             said = facts.load(str(file), file.read_text("utf-8"))
@@ -100,14 +107,24 @@ def facts_command(
                 raise InvalidError(f"{file} is of {of}, and this context of {environment}")
         path = facts.facts_path(environment)
         filled_in = {} if cluster is None else addons.render(environment, cluster)
-        change = await app.fleet.change(
-            lambda snapshot: {
-                path: facts.render(told, snapshot.read(path), said.get("context")),
-                **filled_in,
-            },
-            message(f"Facts of {environment}", verb="facts", request_id=request_id),
-            dry_run=dry_run,
-        )
+
+        def edit(snapshot: Snapshot) -> Mapping[str, bytes | None]:
+            written = facts.render(told, snapshot.read(path), said.get("context"))
+            return {path: written, **filled_in}
+
+        subject = f"Facts of {environment}"
+        text = message(subject, verb="facts", request_id=request_id)
+        if pull_request:
+            pull_requests = app.pull_requests()
+            branch = f"tenantctl/{environment}-facts"
+            change = await app.fleet.propose(edit, text, branch)
+            if change is not None:
+                where = await pull_requests.open(branch, subject)
+                printer.result(change)
+                printer.say(f"{path} is proposed: {where}")
+                return
+        else:
+            change = await app.fleet.change(edit, text, dry_run=dry_run)
         printer.result(change)
         if dry_run:
             printer.say(change.diff if change else "nothing to change")
