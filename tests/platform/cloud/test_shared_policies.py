@@ -129,6 +129,11 @@ def _registry(role: str) -> Iterator[Cell]:
         "BatchGetImage",
     ):
         yield Cell(role, f"ecr:{action}", f"{REPOSITORY}/tenantry/producer", releases)
+    for action in ("BatchCheckLayerAvailability", "GetDownloadUrlForLayer"):
+        yield Cell(role, f"ecr:{action}", f"{REPOSITORY}/tenantry/producer", releases)
+    # What is there is asked for by name: by digest, by tag, by what it refers to.
+    for action in ("ListImages", "DescribeImages", "DescribeRepositories"):
+        yield Cell(role, f"ecr:{action}", f"{REPOSITORY}/tenantry/producer", allowed=False)
     for other in ("other", "tenantry/other", "tenantry/producer-2"):
         yield Cell(role, "ecr:PutImage", f"{REPOSITORY}/{other}", allowed=False)
     for action in (
@@ -141,7 +146,7 @@ def _registry(role: str) -> Iterator[Cell]:
 
 
 def _machines(role: str) -> Iterator[Cell]:
-    reached = role in ("gitea", "runner-release")
+    reached = role == "gitea"  # whoever could log in to the other would sign
     yield Cell(role, "ssmmessages:OpenDataChannel", "*", reached)
     yield Cell(role, "ssm:UpdateInstanceInformation", MACHINE, reached)
     elsewhere = f"arn:aws:ssm:{HERE}:managed-instance/mi-1"

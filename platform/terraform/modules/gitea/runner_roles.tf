@@ -1,5 +1,5 @@
 # What runners may do. `ci` is without a role when it takes its job; `release` has its own for as long
-# as it lives.
+# as it lives, and nobody logs in there: whoever could would sign, whatever the key's policy says.
 
 locals {
   runner_may = {
@@ -18,7 +18,7 @@ locals {
         Condition = { StringEquals = { "aws:ResourceTag/tenantry:runner" = "${var.name}-ci" } }
       },
     ]
-    release = concat(local.reached_by_sessions, [
+    release = [
       {
         Sid      = "LogInToTheRegistry"
         Effect   = "Allow"
@@ -26,17 +26,16 @@ locals {
         Resource = "*"
       },
       {
-        # Nothing is deleted, and a tag that is there cannot be moved.
+        # Nothing is deleted, and a tag that is there cannot be moved. BatchGetImage is for what is
+        # signed already, too.
         Sid    = "Push"
         Effect = "Allow"
         Action = [
           "ecr:BatchCheckLayerAvailability",
           "ecr:BatchGetImage",
           "ecr:CompleteLayerUpload",
-          "ecr:DescribeImages",
           "ecr:GetDownloadUrlForLayer",
           "ecr:InitiateLayerUpload",
-          "ecr:ListImages",
           "ecr:PutImage",
           "ecr:UploadLayerPart",
         ]
@@ -48,7 +47,7 @@ locals {
         Action   = ["kms:DescribeKey", "kms:GetPublicKey", "kms:Sign"]
         Resource = var.publishes.signing_key_arn
       },
-    ])
+    ]
   }
 }
 
