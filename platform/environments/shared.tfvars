@@ -50,11 +50,37 @@ git = {
 runners = {
   version       = "0.2.13"
   sha256        = "0000000000000000000000000000000000000000000000000000000000000000" # stands beside the binary, for linux-arm64
-  image         = "al2023-ami-2023.12.20260930.0-kernel-6.18-arm64"
   lifetime_days = 1
 
-  ci      = { machines = 1, instance_type = "m7g.large", volume_gib = 60, packages = ["gcc", "make", "nodejs20", "python3.11", "python3.11-pip"] }
-  release = { machines = 1, instance_type = "m7g.large", volume_gib = 60, packages = ["gcc", "make", "nodejs20", "python3.11", "python3.11-pip"] }
+  # The sums stand beside the downloads: of kubectl and cosign for linux-arm64, of archives in SHA256SUMS.
+  programs = {
+    kubectl   = { version = "1.36.4", sha256 = "0000000000000000000000000000000000000000000000000000000000000000" }
+    terraform = { version = "1.11.4", sha256 = "0000000000000000000000000000000000000000000000000000000000000000" }
+    cosign    = { version = "3.1.3", sha256 = "0000000000000000000000000000000000000000000000000000000000000000" }
+  }
+  # hashicorp/aws, in the image that runs the tenants' Terraform: as the tests run it.
+  provider = {
+    version = "5.100.0"
+    sha256 = {
+      amd64 = "0000000000000000000000000000000000000000000000000000000000000000"
+      arm64 = "0000000000000000000000000000000000000000000000000000000000000000"
+    }
+  }
+
+  ci = {
+    image         = "al2023-ami-2023.12.20260930.0-kernel-6.18-arm64"
+    machines      = 1
+    instance_type = "m7g.large"
+    volume_gib    = 60
+    packages      = ["gcc", "make", "nodejs20", "python3.11", "python3.11-pip"]
+  }
+  release = {
+    image         = "debian-12-arm64-20231013-1532" # yours: the newest, by `aws ec2 describe-images --owners 136693071363`
+    machines      = 1
+    instance_type = "m7g.large"
+    volume_gib    = 60
+    packages      = ["awscli", "buildah", "ca-certificates", "curl", "gcc", "make", "python3.11", "python3.11-venv"]
+  }
 }
 
 registry = {

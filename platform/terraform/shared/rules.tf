@@ -10,7 +10,12 @@ locals {
     ])) == 1, false)
   ]
 
-  unknown_checksums = [for what, sha256 in { "gitea.sha256" = var.gitea.sha256, "runners.sha256" = var.runners.sha256 } : what if sha256 == join("", [for digit in range(64) : "0"])]
+  checksums = merge(
+    { "gitea.sha256" = var.gitea.sha256, "runners.sha256" = var.runners.sha256 },
+    { for name, program in var.runners.programs : "runners.programs.${name}.sha256" => program.sha256 },
+    { for system, sha256 in var.runners.provider.sha256 : "runners.provider.sha256.${system}" => sha256 },
+  )
+  unknown_checksums = [for what, sha256 in local.checksums : what if sha256 == join("", [for digit in range(64) : "0"])]
 }
 
 output "rules" {
@@ -27,6 +32,6 @@ output "rules" {
 check "checksums" {
   assert {
     condition     = length(local.unknown_checksums) == 0
-    error_message = "${join(" and ", local.unknown_checksums)}: not filled in. The download pages have them; until then the machines refuse what they get."
+    error_message = "${join(", ", local.unknown_checksums)}: not filled in. The download pages have them; until then the machines refuse what they get."
   }
 }

@@ -105,10 +105,15 @@ variable "runners" {
   type = object({
     version       = string
     sha256        = string
-    image         = string
     lifetime_days = number
-    ci            = object({ machines = number, instance_type = string, volume_gib = number, packages = list(string) })
-    release       = object({ machines = number, instance_type = string, volume_gib = number, packages = list(string) })
+    programs = object({
+      kubectl   = object({ version = string, sha256 = string })
+      terraform = object({ version = string, sha256 = string })
+      cosign    = object({ version = string, sha256 = string })
+    })
+    provider = object({ version = string, sha256 = object({ amd64 = string, arm64 = string }) })
+    ci       = object({ image = string, machines = number, instance_type = string, volume_gib = number, packages = list(string) })
+    release  = object({ image = string, machines = number, instance_type = string, volume_gib = number, packages = list(string) })
   })
 }
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
+import yaml
 
 from cloud.environments import FILES
 from cloud.shared_root import PARTS, TERRAFORM, VARIABLES, made, open_part, runs
@@ -100,6 +101,41 @@ def test_environments_and_shared_agree(file: Path) -> None:
     assert {environment.git.fleet, environment.git.source} <= set(known)
     assert SHARED["registry"]["prefix"] == environment.registry.prefix
     assert SHARED["region"] == environment.region
+
+
+def test_runners_have_the_versions_that_are_tested() -> None:
+    """Terraform and kubectl as workstations have them, cosign and the provider as tests do."""
+    root = terraform.REPOSITORY
+    runners = SHARED["runners"]
+    versions = {name: program["version"] for name, program in runners["programs"].items()}
+
+    workstation = (root / "platform/bootstrap/workstation.yaml").read_text("utf-8")
+    assert f"/terraform/{versions['terraform']}/" in workstation
+    assert f"/release/v{versions['kubectl']}/" in workstation
+    cosign = (root / "tests/tools/cosign/go.mod").read_text("utf-8")
+    assert f"github.com/sigstore/cosign/v3 v{versions['cosign']} " in cosign
+    pinned = (TERRAFORM / "shared/versions.tf").read_text("utf-8")
+    assert f'version = "= {runners["provider"]["version"]}"' in pinned
+
+
+@pytest.mark.parametrize(
+    ("path", "kind", "others"),
+    [
+        (".gitea/workflows/ci.yaml", "ci", {"gcc"}),
+        ("platform/fleet/.gitea/workflows/fleet.yaml", "ci", set()),
+        ("platform/release/.gitea/workflows/release.yaml", "release", {"awscli", "buildah"}),
+    ],
+)
+def test_runners_have_the_packages_that_workflows_call(
+    path: str, kind: str, others: set[str]
+) -> None:
+    """The Python that a workflow names, with what makes environments of it; make; and its own."""
+    workflow = yaml.load((terraform.REPOSITORY / path).read_text("utf-8"), yaml.BaseLoader)
+    python = workflow["env"]["PYTHON"]
+    pip = {"ci": f"{python}-pip", "release": f"{python}-venv"}[kind]
+
+    assert [kind] == [job["runs-on"] for job in workflow["jobs"].values()]
+    assert {python, pip, "make", *others} <= set(SHARED["runners"][kind]["packages"])
 
 
 def test_no_two_vpcs_of_the_account_overlap() -> None:

@@ -39,6 +39,16 @@ SETTINGS: Final = {
         "PACKAGES": "make gcc",
         "GITEA_URL": "https://gitea.example.com/",
         "TOKEN_SECRET": "shared/gitea/runner-ci",
+        "STAYS": "0",
+        "KUBECTL_VERSION": "1.36.4",
+        "KUBECTL_SHA256": "1" * 64,
+        "TERRAFORM_VERSION": "1.11.4",
+        "TERRAFORM_SHA256": "2" * 64,
+        "COSIGN_VERSION": "3.1.3",
+        "COSIGN_SHA256": "3" * 64,
+        "PROVIDER_VERSION": "5.100.0",
+        "PROVIDER_SHA256_AMD64": "4" * 64,
+        "PROVIDER_SHA256_ARM64": "5" * 64,
     },
 }
 
@@ -47,8 +57,8 @@ _STANDIN: Final = '#!/bin/bash\nprintf "%s\\n" "${0##*/} $*" >>"$LOG"\n'
 
 #: What would change the machine: logged, and nothing else.
 _HARMLESS: Final = (
-    *("aws", "blkid", "chown", "curl", "dnf", "mkfs.xfs", "mount"),
-    *("runuser", "sleep", "systemctl", "useradd", "xfs_growfs"),
+    *("apt-get", "aws", "blkid", "chown", "curl", "dnf", "mkfs.xfs", "mount"),
+    *("runuser", "sleep", "systemctl", "unzip", "useradd", "xfs_growfs"),
 )
 
 
@@ -143,6 +153,22 @@ def test_a_program_that_is_another_is_not_installed(runner: Machine) -> None:
     assert runner.run(f"fetch https://example.com/it {good} '{target}'").returncode == 0
     assert target.stat().st_mode & 0o777 == 0o755
     assert all("--proto =https" in call for call in runner.called("curl"))
+
+
+def test_an_archive_that_is_another_is_not_unpacked(runner: Machine) -> None:
+    """Before anything has read it."""
+    runner.does("curl", 'while [[ "$1" != --output ]]; do shift; done; echo archive >"$2"')
+    good = hashlib.sha256(b"archive\n").hexdigest()
+    target = runner.root / "opt/it"
+
+    wrong = runner.run(f"unpack https://example.com/it {'0' * 64} '{target}' it")
+    assert wrong.returncode != 0
+    assert "is another file" in wrong.stderr
+    assert [] == runner.called("unzip")
+
+    assert runner.run(f"unpack https://example.com/it {good} '{target}' it").returncode == 0
+    [call] = runner.called("unzip")
+    assert call.endswith(f" it -d {target}")
 
 
 @pytest.mark.parametrize(
@@ -329,6 +355,7 @@ _ACT_RUNNER: Final = """
 if [[ "$*" == *" register "* ]]; then
   cat >"$STATE/asked"
   mkdir -p "$TENANTRY_ROOT/srv/runner"
+  [[ ! -e "$TENANTRY_ROOT/srv/runner/.runner" ]] || echo "register: there is one" >>"$LOG"
   echo {} >"$TENANTRY_ROOT/srv/runner/.runner"
 fi
 """
@@ -343,7 +370,24 @@ def starting(runner: Machine) -> Machine:
     return runner
 
 
-_WHOLE: Final = "fetch() { :; }; main"
+@pytest.fixture
+def release(tmp_path: Path) -> Machine:
+    """One that may publish, of Debian."""
+    machine = Machine(
+        tmp_path, "runner", KIND="release", TOKEN_SECRET="shared/gitea/runner-release", STAYS="100"
+    )
+    machine.does("aws", _ROLE)
+    machine.does("runuser", _ACT_RUNNER)
+    (machine.root / "etc/apt/mirrors").mkdir(parents=True)
+    return machine
+
+
+#: What is downloaded is logged by where it is from and by its SHA-256, and is empty.
+_WHOLE: Final = 'download() { echo "download $1 $2" >>"$LOG"; }; main'
+#: A job takes a minute here.
+_MINUTES: Final = (
+    'run() { echo "job $(ls -A "$root/srv/runner")" >>"$LOG"; SECONDS=$((SECONDS + 60)); }; '
+)
 
 
 def test_ci_is_without_role_and_metadata_before_it_registers(starting: Machine) -> None:
@@ -396,18 +440,105 @@ def test_ci_that_keeps_anything_takes_no_job(stays: str, starting: Machine) -> N
     assert starting.called("systemctl")[-1] == "systemctl poweroff"
 
 
-def test_release_keeps_its_role(tmp_path: Path) -> None:
-    """It pushes and signs with it; its registration is for the one repository."""
-    machine = Machine(
-        tmp_path, "runner", KIND="release", TOKEN_SECRET="shared/gitea/runner-release"
-    )
-    machine.does("aws", _ROLE)
-    machine.does("runuser", _ACT_RUNNER)
+def test_ci_has_what_its_workflows_call(starting: Machine) -> None:
+    """No package has kubectl or Terraform: each comes by its own SHA-256."""
+    assert starting.run(_WHOLE).returncode == 0
 
-    assert machine.run(_WHOLE).returncode == 0
+    assert {"0" * 64, "1" * 64, "2" * 64} == {
+        call.split()[-1] for call in starting.called("download")
+    }
+    programs = starting.root / "usr/local/bin"
+    assert {"act_runner", "kubectl"} == {path.name for path in programs.iterdir()}
+    [call] = starting.called("unzip")
+    assert call.endswith(f" terraform -d {programs}")
+    [call] = starting.called("dnf")
+    assert call.endswith(" git unzip make gcc")
 
-    assert ["aws"] == [call.split()[0] for call in machine.called("aws")]
-    assert (tmp_path / "asked").read_text("utf-8").splitlines()[-1] == "release:host"
+
+def test_release_has_what_its_workflow_calls(release: Machine) -> None:
+    """cosign, and providers where and as `make images` looks for them, for both platforms."""
+    assert release.run(_MINUTES + _WHOLE).returncode == 0
+
+    downloads = dict(call.split()[1:] for call in release.called("download"))
+    assert {"0" * 64, "3" * 64, "4" * 64, "5" * 64} == {*downloads.values()}
+    for platform, digit in (("amd64", "4"), ("arm64", "5")):
+        [where] = [one for one in downloads if one.endswith(f"_5.100.0_linux_{platform}.zip")]
+        assert digit * 64 == downloads[where]
+        folder = release.root / "opt/providers"
+        [found] = folder.glob(f"*/hashicorp/aws/*/linux_{platform}")
+        assert "5.100.0" == found.parent.name
+        assert [call for call in release.called("unzip") if call.endswith(f" -d {found}")]
+    assert (release.root / "usr/local/bin/cosign").stat().st_mode & 0o777 == 0o755
+    assert "install --yes" in release.called("apt-get")[-1]
+    assert release.called("apt-get")[-1].endswith(" git unzip make gcc")
+    assert [] == release.called("dnf", "useradd")
+
+
+def test_release_fetches_packages_by_https(release: Machine) -> None:
+    """Nothing else is let out, and an image may name its mirrors otherwise."""
+    mirrors = release.root / "etc/apt/mirrors/debian.list"
+    mirrors.write_text("http://mirror.example.com/debian\nhttps://other.example.com/\n", "utf-8")
+
+    assert release.run(_MINUTES + _WHOLE).returncode == 0
+
+    there = mirrors.read_text("utf-8")
+    assert there == "https://mirror.example.com/debian\nhttps://other.example.com/\n"
+
+
+def test_release_keeps_its_role(release: Machine) -> None:
+    """It pushes and signs with it, in its region; its registration is for the one repository."""
+    release.does("runuser", _ACT_RUNNER + '[[ "$*" != *" daemon" ]] || exit 1')
+
+    release.run(_WHOLE)
+
+    assert ["aws"] == [call.split()[0] for call in release.called("aws")]
+    asked = (release.folder / "asked").read_text("utf-8")
+    assert asked.splitlines()[-1] == "release:host"
+    [job] = [call for call in release.called("runuser") if call.endswith("daemon")]
+    assert "runuser -u root -- env --ignore-environment" in job
+    assert " AWS_REGION=eu-central-1 " in job
+
+
+def test_ci_is_nobody_and_told_nothing_of_aws(starting: Machine) -> None:
+    """A job is not root there, and finds no region."""
+    assert starting.run(_WHOLE).returncode == 0
+
+    [job] = [call for call in starting.called("runuser") if call.endswith("daemon")]
+    assert "runuser -u runner -- env --ignore-environment" in job
+    assert "AWS" not in job
+
+
+def test_release_stays_for_many_jobs(release: Machine) -> None:
+    """Each by a registration of its own; until it has been there for long, and no longer."""
+    said = release.run(_MINUTES + _WHOLE)
+
+    assert said.returncode == 0, said.stderr
+    assert 2 == len(release.called("job"))
+    registrations = [call for call in release.called("runuser") if "register" in call.split()]
+    assert 2 == len(registrations)
+    assert all("--ephemeral" in call for call in registrations)
+    assert ["systemctl poweroff"] == release.called("systemctl")
+
+
+def test_a_job_of_release_finds_nothing_of_the_one_before(release: Machine) -> None:
+    """Neither files nor registration; what pip fetched stays, as hashes decide about it."""
+    job = r"""
+if [[ "$*" == *" daemon" ]]; then
+  cd "$TENANTRY_ROOT/srv/runner"
+  find . -type f ! -name .runner -printf 'found %P\n' >>"$LOG"
+  mkdir -p work/1 .docker .cache/act .cache/pip
+  touch work/1/token .bashrc .docker/config.json .cache/act/token .cache/pip/wheel
+  [[ $(grep --count 'daemon$' "$LOG") -lt 3 ]]
+fi
+"""
+    release.does("runuser", _ACT_RUNNER + job)
+
+    said = release.run(_WHOLE)
+
+    assert "status 1" in said.stdout, said.stderr
+    assert ["found .cache/pip/wheel"] * 2 == release.called("found")
+    assert [] == release.called("register:")
+    assert ["systemctl poweroff"] == release.called("systemctl")
 
 
 def test_a_registration_that_is_refused_ends_the_machine(starting: Machine) -> None:

@@ -53,11 +53,14 @@ data "aws_ami" "server" {
 }
 
 data "aws_ami" "runner" {
-  owners             = ["amazon"]
+  # The second is Debian's own account, whose images cloud.debian.org lists.
+  for_each = { ci = "amazon", release = "136693071363" }
+
+  owners             = [each.value]
   include_deprecated = true
 
   filter {
     name   = "name"
-    values = [var.runners.image]
+    values = [local.runners[each.key].image]
   }
 }

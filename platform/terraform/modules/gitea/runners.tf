@@ -1,9 +1,11 @@
-# Machines that run workflows: a machine for each job. It registers for one job, powers off after it,
-# and its group makes the next; one that waits for long is replaced all the same.
+# Machines that run workflows. When one powers off its group makes the next; one that is there for long
+# is replaced all the same.
 #
-#   ci       jobs of developers' repositories. Whoever opens a pull request writes what it runs: so
-#            before it takes a job it gives its role and the metadata service away
-#   release  jobs of the one repository where releases are built. It may publish and sign
+#   ci       jobs of developers' repositories. Whoever opens a pull request writes what it runs: so it
+#            gives its role and the metadata service away before, and powers off after one job
+#   release  jobs of the one repository where releases are built. It may publish and sign. All that it
+#            runs is merged, and it is asked every five minutes: it stays, of an image of Debian, since
+#            Amazon Linux packages no buildah
 
 locals {
   runners = {
@@ -20,6 +22,25 @@ locals {
       PACKAGES       = join(" ", runner.packages)
       GITEA_URL      = "https://${var.address.host}/"
       TOKEN_SECRET   = "${var.name}/gitea/runner-${kind}"
+      # It takes no job that its group would end: a job has three hours.
+      STAYS = kind == "release" ? var.runners.lifetime_days * 86400 - 4 * 3600 : 0
+    }
+  }
+
+  # What no package brings. Beside the runner's the sums are of linux-arm64 or -amd64, as the image is.
+  runner_programs = {
+    ci = {
+      KUBECTL_VERSION   = var.runners.programs.kubectl.version
+      KUBECTL_SHA256    = var.runners.programs.kubectl.sha256
+      TERRAFORM_VERSION = var.runners.programs.terraform.version
+      TERRAFORM_SHA256  = var.runners.programs.terraform.sha256
+    }
+    release = {
+      COSIGN_VERSION        = var.runners.programs.cosign.version
+      COSIGN_SHA256         = var.runners.programs.cosign.sha256
+      PROVIDER_VERSION      = var.runners.provider.version
+      PROVIDER_SHA256_AMD64 = var.runners.provider.sha256.amd64
+      PROVIDER_SHA256_ARM64 = var.runners.provider.sha256.arm64
     }
   }
 }
@@ -28,8 +49,8 @@ resource "aws_launch_template" "runner" {
   for_each = local.runners
 
   name                                 = "${var.name}-runner-${each.key}"
-  description                          = "Runs one job for ${each.value.scope}."
-  image_id                             = data.aws_ami.runner.id
+  description                          = "Runs jobs of ${each.value.scope}."
+  image_id                             = data.aws_ami.runner[each.key].id
   instance_type                        = each.value.instance_type
   vpc_security_group_ids               = [aws_security_group.runner[each.key].id]
   instance_initiated_shutdown_behavior = "terminate"
@@ -37,7 +58,7 @@ resource "aws_launch_template" "runner" {
 
   user_data = base64encode(join("\n", concat(
     ["#!/bin/bash", "set -euo pipefail"],
-    [for name, value in local.runner_settings[each.key] : "readonly ${name}='${value}'"],
+    [for name, value in merge(local.runner_settings[each.key], local.runner_programs[each.key]) : "readonly ${name}='${value}'"],
     [file("${path.module}/machines/common.sh"), file("${path.module}/machines/runner.sh")],
   )))
 
@@ -51,7 +72,7 @@ resource "aws_launch_template" "runner" {
     instance_metadata_tags      = "disabled"
   }
   block_device_mappings {
-    device_name = "/dev/xvda"
+    device_name = data.aws_ami.runner[each.key].root_device_name
     ebs {
       volume_type           = "gp3"
       volume_size           = each.value.volume_gib

@@ -132,15 +132,20 @@ variable "git" {
 }
 
 variable "runners" {
-  description = "What runs workflows: the runner's version and the SHA-256 of its binary, the image by its whole name, how long a machine lives at most; of each kind the machines and what they have installed."
+  description = "What runs workflows: version and SHA-256 of the runner, of the programs that no package brings, and of hashicorp/aws, which the image of the tenants' Terraform has inside; how long a machine lives at most; of each kind the image by its whole name, the machines and what they have installed."
   nullable    = false
   type = object({
     version       = string
     sha256        = string
-    image         = string
     lifetime_days = number
-    ci            = object({ machines = number, instance_type = string, volume_gib = number, packages = list(string) })
-    release       = object({ machines = number, instance_type = string, volume_gib = number, packages = list(string) })
+    programs = object({
+      kubectl   = object({ version = string, sha256 = string })
+      terraform = object({ version = string, sha256 = string })
+      cosign    = object({ version = string, sha256 = string })
+    })
+    provider = object({ version = string, sha256 = object({ amd64 = string, arm64 = string }) })
+    ci       = object({ image = string, machines = number, instance_type = string, volume_gib = number, packages = list(string) })
+    release  = object({ image = string, machines = number, instance_type = string, volume_gib = number, packages = list(string) })
   })
 
   validation {
@@ -148,19 +153,27 @@ variable "runners" {
     error_message = "runners.version: exact, and 0.2.12 or later: before, a runner cannot be for one job only."
   }
   validation {
-    condition     = can(regex("^[0-9a-f]{64}$", var.runners.sha256))
-    error_message = "runners.sha256: of the binary, 64 hexadecimal digits."
+    condition     = alltrue([for sha256 in concat([var.runners.sha256], values(var.runners.provider.sha256), [for program in values(var.runners.programs) : program.sha256]) : can(regex("^[0-9a-f]{64}$", sha256))])
+    error_message = "runners: each sha256, of a binary or of an archive as it is downloaded, is 64 hexadecimal digits."
   }
   validation {
-    condition     = can(regex("^al2023-ami-2023[.][0-9.]+-kernel-[0-9.]+-(arm64|x86_64)$", var.runners.image))
-    error_message = "runners.image: the whole name of an image of Amazon Linux 2023."
+    condition     = alltrue([for one in concat([var.runners.provider], values(var.runners.programs)) : can(regex("^[0-9]+[.][0-9]+[.][0-9]+$", one.version))])
+    error_message = "runners: versions of programs and of provider are exact."
+  }
+  validation {
+    condition     = can(regex("^al2023-ami-2023[.][0-9.]+-kernel-[0-9.]+-(arm64|x86_64)$", var.runners.ci.image))
+    error_message = "runners.ci.image: the whole name of an image of Amazon Linux 2023."
+  }
+  validation {
+    condition     = can(regex("^debian-12-(arm64|amd64)-[0-9]{8}-[0-9]+$", var.runners.release.image))
+    error_message = "runners.release.image: the whole name of an image of Debian 12, such as debian-12-arm64-20231013-1532: it has buildah, and Python 3.11."
   }
   validation {
     condition = alltrue([
       for kind in [var.runners.ci, var.runners.release] :
-      can(regex("^[a-z][a-z0-9-]*[.][a-z0-9-]+$", kind.instance_type)) && endswith(var.runners.image, "arm64") == can(regex("^[a-z]+[0-9]+g[a-z]*[.]", kind.instance_type))
+      can(regex("^[a-z][a-z0-9-]*[.][a-z0-9-]+$", kind.instance_type)) && strcontains(kind.image, "-arm64") == can(regex("^[a-z]+[0-9]+g[a-z]*[.]", kind.instance_type))
     ])
-    error_message = "runners: each instance_type runs runners.image: of Graviton for arm64, of another kind for x86_64."
+    error_message = "runners: each instance_type runs the image beside it: of Graviton for arm64, of another kind for x86_64."
   }
   validation {
     condition     = var.runners.lifetime_days >= 1 && var.runners.lifetime_days <= 30 && floor(var.runners.lifetime_days) == var.runners.lifetime_days
@@ -175,7 +188,7 @@ variable "runners" {
   }
   validation {
     condition     = alltrue([for package in concat(var.runners.ci.packages, var.runners.release.packages) : can(regex("^[a-z0-9][a-zA-Z0-9.+_-]*$", package))])
-    error_message = "runners: packages are named as Amazon Linux names them."
+    error_message = "runners: packages are named as the image's distribution names them."
   }
 }
 

@@ -15,7 +15,7 @@ mock_provider "aws" {
     defaults = { tags = { project = "tenantry" } }
   }
   mock_data "aws_ami" {
-    defaults = { id = "ami-0c2023a1b2c3d4e5f" }
+    defaults = { id = "ami-0c2023a1b2c3d4e5f", root_device_name = "/dev/xvda" }
   }
   mock_resource "aws_kms_key" {
     defaults = { arn = "arn:aws:kms:eu-central-1:000000000000:key/11111111-2222-3333-4444-555555555555" }
@@ -73,10 +73,21 @@ variables {
   runners = {
     version       = "0.2.13"
     sha256        = "123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef0"
-    image         = "al2023-ami-2023.12.20260930.0-kernel-6.18-arm64"
     lifetime_days = 1
-    ci            = { machines = 1, instance_type = "m7g.large", volume_gib = 60, packages = ["make"] }
-    release       = { machines = 1, instance_type = "m7g.large", volume_gib = 60, packages = ["make"] }
+    programs = {
+      kubectl   = { version = "1.36.4", sha256 = "23456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef01" }
+      terraform = { version = "1.11.4", sha256 = "3456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef012" }
+      cosign    = { version = "3.1.3", sha256 = "456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef0123" }
+    }
+    provider = {
+      version = "5.100.0"
+      sha256 = {
+        amd64 = "56789abcdef0123456789abcdef0123456789abcdef0123456789abcdef01234"
+        arm64 = "6789abcdef0123456789abcdef0123456789abcdef0123456789abcdef012345"
+      }
+    }
+    ci      = { image = "al2023-ami-2023.12.20260930.0-kernel-6.18-arm64", machines = 1, instance_type = "m7g.large", volume_gib = 60, packages = ["make"] }
+    release = { image = "debian-12-arm64-20231013-1532", machines = 1, instance_type = "m7g.large", volume_gib = 60, packages = ["make"] }
   }
 }
 

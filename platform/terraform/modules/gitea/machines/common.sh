@@ -23,14 +23,29 @@ wait_for() {
   done
 }
 
-# fetch URL SHA256 DESTINATION: a program, if it is the one that was meant.
+# download URL SHA256 FILE: if it is the one that was meant.
+download() {
+  curl --fail --location --silent --show-error --retry 5 --proto '=https' --proto-redir '=https' \
+    --output "$3" "$1" || fail "$1 does not come"
+  echo "$2  $3" | sha256sum --check --status || fail "$1 is another file than the one whose SHA-256 is $2"
+}
+
+# fetch URL SHA256 DESTINATION: a program.
 fetch() {
   local file
   file=$(mktemp)
-  curl --fail --location --silent --show-error --retry 5 --proto '=https' --proto-redir '=https' \
-    --output "$file" "$1" || fail "$1 does not come"
-  echo "$2  $file" | sha256sum --check --status || fail "$1 is another file than the one whose SHA-256 is $2"
+  download "$1" "$2" "$file"
   install -D -m 0755 "$file" "$3"
+  rm "$file"
+}
+
+# unpack URL SHA256 FOLDER PATTERN...: what an archive has by these names.
+unpack() {
+  local file
+  file=$(mktemp)
+  download "$1" "$2" "$file"
+  mkdir -p "$3"
+  unzip -q -o "$file" "${@:4}" -d "$3"
   rm "$file"
 }
 

@@ -1,22 +1,84 @@
-# Makes a machine a runner for one job. However it ends, it powers off, and its group makes another.
+# Makes a machine a runner. A registration is for one job; a machine of `ci` powers off after it, one of
+# `release` takes the next until it has been there for long. However it ends, its group makes another.
 # shellcheck shell=bash disable=SC2154
 
 metadata=http://169.254.169.254/latest
 
 main() {
   trap end EXIT
-  # Nobody logs in to a machine that runs what pull requests say.
-  [[ "$KIND" != ci ]] || systemctl disable --now amazon-ssm-agent
-  # shellcheck disable=SC2086 # a list
-  dnf install --assumeyes --quiet git $PACKAGES
+  install_packages
   fetch "https://dl.gitea.com/act_runner/$RUNNER_VERSION/act_runner-$RUNNER_VERSION-linux-$(architecture)" \
     "$RUNNER_SHA256" "$root/usr/local/bin/act_runner"
-  useradd --create-home --home-dir /srv/runner runner
+  "prepare_$KIND"
   configure
   wait_for 3600 "the registration" has_token
   [[ "$KIND" != ci ]] || give_credentials_away
+  take_a_job
+  while ((SECONDS < STAYS)); do
+    clean
+    wait_for 3600 "the registration" has_token
+    take_a_job
+  done
+}
+
+install_packages() {
+  if [[ "$KIND" == ci ]]; then
+    # shellcheck disable=SC2086 # a list
+    dnf install --assumeyes --quiet git unzip $PACKAGES
+    return
+  fi
+  # Packages are signed; but out of here goes HTTPS alone.
+  find "$root/etc/apt" -type f \( -name '*.list' -o -name '*.sources' \) -exec sed -i 's|http:|https:|' {} +
+  export DEBIAN_FRONTEND=noninteractive
+  apt-get --quiet=2 --option DPkg::Lock::Timeout=600 update
+  # shellcheck disable=SC2086 # a list
+  apt-get --quiet=2 --option DPkg::Lock::Timeout=600 install --yes --no-install-recommends git unzip $PACKAGES
+}
+
+# Whoever opens a pull request writes what runs: nobody logs in here, and jobs are no administrator's.
+prepare_ci() {
+  user=runner environment=()
+  systemctl disable --now amazon-ssm-agent
+  fetch "https://dl.k8s.io/release/v$KUBECTL_VERSION/bin/linux/$(architecture)/kubectl" \
+    "$KUBECTL_SHA256" "$root/usr/local/bin/kubectl"
+  unpack "https://releases.hashicorp.com/terraform/$TERRAFORM_VERSION/terraform_${TERRAFORM_VERSION}_linux_$(architecture).zip" \
+    "$TERRAFORM_SHA256" "$root/usr/local/bin" terraform
+  useradd --create-home --home-dir /srv/runner "$user"
+}
+
+# Jobs are root, as buildah builds in a chroot: it could be done without, but makes other digests then.
+# What protects this machine is who may write what it runs; its role is any user's.
+prepare_release() {
+  local system
+  # cosign asks for the key where it is told to.
+  user=root environment=("AWS_REGION=$REGION")
+  fetch "https://github.com/sigstore/cosign/releases/download/v$COSIGN_VERSION/cosign-linux-$(architecture)" \
+    "$COSIGN_SHA256" "$root/usr/local/bin/cosign"
+  # The mirror that `terraform providers mirror` would make, of what the tests run with.
+  for system in linux_amd64 linux_arm64; do
+    unpack "https://releases.hashicorp.com/terraform-provider-aws/$PROVIDER_VERSION/terraform-provider-aws_${PROVIDER_VERSION}_$system.zip" \
+      "$(provider_sha256 "$system")" "$root/opt/providers/registry.terraform.io/hashicorp/aws/$PROVIDER_VERSION/$system" 'terraform-provider-aws*'
+  done
+  mkdir -p "$root/srv/runner"
+}
+
+provider_sha256() {
+  case "$1" in
+    linux_amd64) echo "$PROVIDER_SHA256_AMD64" ;;
+    linux_arm64) echo "$PROVIDER_SHA256_ARM64" ;;
+  esac
+}
+
+take_a_job() {
   register
   run
+}
+
+# What a job left, but for what pip fetched, which it compares with the hashes of each commit.
+clean() {
+  find "$root/srv/runner" -mindepth 1 -maxdepth 1 ! -name .cache -exec rm -rf {} +
+  [[ ! -d "$root/srv/runner/.cache" ]] ||
+    find "$root/srv/runner/.cache" -mindepth 1 -maxdepth 1 ! -name pip -exec rm -rf {} +
 }
 
 end() {
@@ -76,14 +138,14 @@ is_without_metadata() {
 # By its questions, not by arguments, which every process can read.
 register() {
   printf '%s\n' "$GITEA_URL" "$registration" "$(uname -n)" "$KIND:host" |
-    runuser -u runner -- "$root/usr/local/bin/act_runner" --config "$root/etc/act_runner.yaml" register --ephemeral
+    runuser -u "$user" -- "$root/usr/local/bin/act_runner" --config "$root/etc/act_runner.yaml" register --ephemeral
   unset registration
   [[ -s "$root/srv/runner/.runner" ]] || fail "Gitea does not take the registration"
 }
 
 # One job, then it ends by itself.
 run() {
-  runuser -u runner -- env --ignore-environment PATH=/usr/local/bin:/usr/bin HOME=/srv/runner LANG=C.UTF-8 \
+  runuser -u "$user" -- env --ignore-environment PATH=/usr/local/bin:/usr/bin HOME=/srv/runner LANG=C.UTF-8 "${environment[@]}" \
     "$root/usr/local/bin/act_runner" --config "$root/etc/act_runner.yaml" daemon
 }
 

@@ -15,7 +15,7 @@ mock_provider "aws" {
     defaults = { tags = { project = "tenantry" } }
   }
   mock_data "aws_ami" {
-    defaults = { id = "ami-0c2023a1b2c3d4e5f" }
+    defaults = { id = "ami-0c2023a1b2c3d4e5f", root_device_name = "/dev/xvda" }
   }
   mock_resource "aws_iam_role" {
     defaults = { arn = "arn:aws:iam::000000000000:role/a-role" }
@@ -72,10 +72,21 @@ variables {
   runners = {
     version       = "0.2.13"
     sha256        = "123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef0"
-    image         = "al2023-ami-2023.12.20260930.0-kernel-6.18-arm64"
     lifetime_days = 1
-    ci            = { machines = 2, instance_type = "m7g.xlarge", volume_gib = 60, packages = ["make", "gcc-c++"] }
-    release       = { machines = 1, instance_type = "m7g.large", volume_gib = 60, packages = ["make"] }
+    programs = {
+      kubectl   = { version = "1.36.4", sha256 = "23456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef01" }
+      terraform = { version = "1.11.4", sha256 = "3456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef012" }
+      cosign    = { version = "3.1.3", sha256 = "456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef0123" }
+    }
+    provider = {
+      version = "5.100.0"
+      sha256 = {
+        amd64 = "56789abcdef0123456789abcdef0123456789abcdef0123456789abcdef01234"
+        arm64 = "6789abcdef0123456789abcdef0123456789abcdef0123456789abcdef012345"
+      }
+    }
+    ci      = { image = "al2023-ami-2023.12.20260930.0-kernel-6.18-arm64", machines = 2, instance_type = "m7g.xlarge", volume_gib = 60, packages = ["make", "gcc-c++"] }
+    release = { image = "debian-12-arm64-20231013-1532", machines = 1, instance_type = "m7g.large", volume_gib = 60, packages = ["make"] }
   }
   publishes = {
     repository_arns = ["arn:aws:ecr:eu-central-1:000000000000:repository/tenantry/producer"]
@@ -123,7 +134,19 @@ run "made_with_its_name" {
   }
   assert {
     condition     = alltrue([for template in aws_launch_template.runner : template.instance_initiated_shutdown_behavior == "terminate"])
-    error_message = "A runner that powers off after its job is gone, and its group makes another."
+    error_message = "A runner that powers off is gone, and its group makes another."
+  }
+  assert {
+    condition     = { for kind, template in aws_launch_template.runner : kind => regex("readonly STAYS='([0-9]+)'", base64decode(template.user_data))[0] } == { ci = "0", release = "72000" }
+    error_message = "One of ci takes one job; one of releases takes them until four hours before its group ends it."
+  }
+  assert {
+    condition     = { for kind, image in data.aws_ami.runner : kind => image.owners } == { ci = tolist(["amazon"]), release = tolist(["136693071363"]) }
+    error_message = "Images are of Amazon's and of Debian's own account: anybody may call one so."
+  }
+  assert {
+    condition     = { for kind, template in aws_launch_template.runner : kind => toset([for line in regexall("readonly ([A-Z]+)_SHA256", base64decode(template.user_data)) : line[0]]) } == { ci = toset(["RUNNER", "KUBECTL", "TERRAFORM"]), release = toset(["RUNNER", "COSIGN", "PROVIDER"]) }
+    error_message = "What no package brings is told by its SHA-256."
   }
   assert {
     condition     = alltrue([for kind, group in aws_autoscaling_group.runner : contains([for tag in group.tag : "${tag.key}=${tag.value}" if tag.propagate_at_launch], "tenantry:runner=shared-${kind}")])
@@ -200,10 +223,21 @@ run "what_is_none" {
     runners = {
       version       = "0.2.11"
       sha256        = "none"
-      image         = "latest"
       lifetime_days = 0
-      ci            = { machines = 100, instance_type = "m7g.large", volume_gib = 1, packages = ["make; reboot"] }
-      release       = { machines = 1, instance_type = "m7g.large", volume_gib = 60, packages = [] }
+      programs = {
+        kubectl   = { version = "1.36.4", sha256 = "23456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef01" }
+        terraform = { version = "1.11.4", sha256 = "3456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef012" }
+        cosign    = { version = "3.1.3", sha256 = "456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef0123" }
+      }
+      provider = {
+        version = "5.100.0"
+        sha256 = {
+          amd64 = "56789abcdef0123456789abcdef0123456789abcdef0123456789abcdef01234"
+          arm64 = "6789abcdef0123456789abcdef0123456789abcdef0123456789abcdef012345"
+        }
+      }
+      ci      = { image = "latest", machines = 100, instance_type = "m7g.large", volume_gib = 1, packages = ["make; reboot"] }
+      release = { image = "latest", machines = 1, instance_type = "m7g.large", volume_gib = 60, packages = [] }
     }
     publishes = {
       repository_arns = ["*"]
@@ -243,10 +277,47 @@ run "an_image_of_another_processor" {
     runners = {
       version       = "0.2.13"
       sha256        = "123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef0"
-      image         = "al2023-ami-2023.6.20241010.0-kernel-6.1-x86_64"
       lifetime_days = 1
-      ci            = { machines = 1, instance_type = "m7i.large", volume_gib = 60, packages = [] }
-      release       = { machines = 1, instance_type = "m7g.large", volume_gib = 60, packages = [] }
+      programs = {
+        kubectl   = { version = "1.36.4", sha256 = "23456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef01" }
+        terraform = { version = "1.11.4", sha256 = "3456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef012" }
+        cosign    = { version = "3.1.3", sha256 = "456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef0123" }
+      }
+      provider = {
+        version = "5.100.0"
+        sha256 = {
+          amd64 = "56789abcdef0123456789abcdef0123456789abcdef0123456789abcdef01234"
+          arm64 = "6789abcdef0123456789abcdef0123456789abcdef0123456789abcdef012345"
+        }
+      }
+      ci      = { image = "al2023-ami-2023.6.20241010.0-kernel-6.1-x86_64", machines = 1, instance_type = "m7i.large", volume_gib = 60, packages = [] }
+      release = { image = "debian-12-amd64-20231013-1532", machines = 1, instance_type = "m7g.large", volume_gib = 60, packages = [] }
+    }
+  }
+}
+
+run "an_image_without_buildah" {
+  command         = plan
+  expect_failures = [var.runners]
+  variables {
+    runners = {
+      version       = "0.2.13"
+      sha256        = "123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef0"
+      lifetime_days = 1
+      programs = {
+        kubectl   = { version = "1.36.4", sha256 = "23456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef01" }
+        terraform = { version = "1.11.4", sha256 = "3456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef012" }
+        cosign    = { version = "3.1.3", sha256 = "456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef0123" }
+      }
+      provider = {
+        version = "5.100.0"
+        sha256 = {
+          amd64 = "56789abcdef0123456789abcdef0123456789abcdef0123456789abcdef01234"
+          arm64 = "6789abcdef0123456789abcdef0123456789abcdef0123456789abcdef012345"
+        }
+      }
+      ci      = { image = "al2023-ami-2023.12.20260930.0-kernel-6.18-arm64", machines = 1, instance_type = "m7g.large", volume_gib = 60, packages = [] }
+      release = { image = "al2023-ami-2023.12.20260930.0-kernel-6.18-arm64", machines = 1, instance_type = "m7g.large", volume_gib = 60, packages = [] }
     }
   }
 }
