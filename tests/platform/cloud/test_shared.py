@@ -113,7 +113,7 @@ def test_runners_have_the_versions_that_are_tested() -> None:
     assert f"/terraform/{versions['terraform']}/" in workstation
     assert f"/release/v{versions['kubectl']}/" in workstation
     cosign = (root / "tests/tools/cosign/go.mod").read_text("utf-8")
-    assert f"github.com/sigstore/cosign/v3 v{versions['cosign']} " in cosign
+    assert f"github.com/sigstore/cosign/v3 v{versions['cosign']}\n" in cosign
     pinned = (TERRAFORM / "shared/versions.tf").read_text("utf-8")
     assert f'version = "= {runners["provider"]["version"]}"' in pinned
 
