@@ -16,6 +16,8 @@ import boto3
 import pytest
 import yaml
 from moto import backend_index
+from moto.backends import get_backend
+from moto.core.models import DEFAULT_ACCOUNT_ID
 
 from cloud.shared_root import VARIABLES, copy
 from support import terraform
@@ -94,6 +96,7 @@ def _live(tool: Path, folder: Path, engines: CloudEngines) -> Life:
     (tree / "modules/gitea/snapshots.tf").unlink()
     override = tree / "modules/gitea/engine_override.tf"
     override.write_text(WITHOUT_MONITORING, encoding="utf-8")
+    _add_debian(moto, values["runners"]["release"]["image"])
     root = terraform.open_root(
         tool,
         tree / "shared",
@@ -126,6 +129,13 @@ def _live(tool: Path, folder: Path, engines: CloudEngines) -> Life:
         after=_everything(moto),
         left_in_state=root.run("state", "list"),
     )
+
+
+def _add_debian(moto: str, name: str) -> None:
+    """An image of Debian's account: moto knows those of Amazon's."""
+    image = _client(moto, "ec2").register_image(Name=name)["ImageId"]
+    made = get_backend("ec2")[DEFAULT_ACCOUNT_ID][REGION].amis[image]
+    made.owner_id, made.root_device_name = "136693071363", "/dev/xvda"
 
 
 def _client(url: str, service: str) -> Any:
