@@ -160,9 +160,9 @@ def test_the_next_release_is_called_as_the_chart_says() -> None:
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        ("{", "it has to say"),
-        ("[]", "it has to say"),
-        ('{"python": "3.13"}', "it has to say"),
+        ("{", "it has to be JSON that says"),
+        ("[]", "it has to be JSON that says"),
+        ('{"python": "3.13"}', "it has to be JSON that says"),
         ('{"image": "registry/python:3.13"}', "no image by digest"),
         ('{"image": "registry/python@sha256:abc"}', "no image by digest"),
         (json.dumps({"image": f"registry/python@sha256:{'0' * 64}"}), "digest of zeros"),

@@ -111,6 +111,59 @@ def test_what_is_not_committed_is_not_in_it(repository: Repository) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("config", "attributes"),
+    [
+        ("[core]\n autocrlf = true\n", ""),
+        ("[core]\n eol = crlf\n", "* text\n"),
+        ("", "* export-ignore\n"),
+        ("[log]\n showSignature = true\n[color]\n ui = always\n", "* export-subst\n"),
+    ],
+)
+def test_what_is_built_does_not_depend_on_who_builds(
+    repository: Repository, monkeypatch: pytest.MonkeyPatch, config: str, attributes: str
+) -> None:
+    """Settings and attributes of a user's Git are for the files that they work with."""
+    repository.commit(consumer__lines="one\ntwo\n$Format:%H$\n", consumer__empty="")
+    (repository.root / "consumer/program").write_bytes(b"\0\r\n")
+    (repository.root / "consumer/program").chmod(0o755)
+    (repository.root / "consumer/link").symlink_to("lines")
+    repository.commit(consumer__last="x")
+    before = Source(repository.root).changed(["consumer"])
+    settings = repository.root / "settings"
+    settings.write_text(config, "utf-8")
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(settings))
+    (repository.root / ".git/info/attributes").write_text(attributes, "utf-8")
+
+    source = Source(repository.root)
+    place = repository.root / "taken"
+    source.extract(["consumer"], place)
+
+    assert {
+        "a": b"1",
+        "empty": b"",
+        "last": b"x",
+        "lines": b"one\ntwo\n$Format:%H$\n",
+        "program": b"\0\r\n",
+    } == source.files("consumer")
+    assert b"one\ntwo\n$Format:%H$\n" == source.read("consumer/lines")
+    assert before == source.changed(["consumer"])
+    taken = place / "consumer"
+    assert b"one\ntwo\n$Format:%H$\n" == (taken / "link").read_bytes()
+    assert (taken / "link").is_symlink()
+    modes = {path.name: path.stat().st_mode & 0o777 for path in taken.iterdir()}
+    assert {"a": 0o644, "program": 0o755} == {name: modes[name] for name in ("a", "program")}
+
+
+def test_what_replaces_a_commit_here_is_not_built(repository: Repository) -> None:
+    """Elsewhere nobody has that."""
+    first = repository.git("rev-parse", "HEAD")
+    second = repository.commit(producer__a="2")
+    repository.git("replace", first, second)
+
+    assert b"1" == Source(repository.root, first).read("producer/a")
+
+
 def test_a_commit_elsewhere_is_not_of_the_branch(repository: Repository) -> None:
     """What nobody merged is not released."""
     repository.git("switch", "--quiet", "--create", "work")

@@ -260,6 +260,8 @@ def test_bases_of_a_folder_are_used_in_the_place_of_ours(tmp_path: Path) -> None
     (tmp_path / "python.json").write_text("{}", "utf-8")
     with pytest.raises(DeliveryError, match=r"python\.json"):
         command._bases(tmp_path)
+    with pytest.raises(DeliveryError, match="no-such is no folder"):
+        command._bases(tmp_path / "no-such")
 
 
 def test_a_program_that_fails_is_named_with_its_last_words() -> None:

@@ -46,7 +46,7 @@ def _images(source: Source, wanted: argparse.Namespace) -> Iterator[Part]:
         workshop = Workshop(
             source=source,
             work=Path(scratch),
-            platforms=tuple(wanted.platforms.split(",")),
+            platforms=_words(wanted.platforms),
             source_url=wanted.source_url,
             bases=_bases(wanted.bases),
             provider_mirror=wanted.providers,
@@ -84,15 +84,22 @@ def _chosen(names: str) -> tuple[Image, ...]:
     if not names:
         return IMAGES
     known = {image.name: image for image in IMAGES}
-    if unknown := [name for name in names.split(",") if name not in known]:
+    if unknown := [name for name in _words(names) if name not in known]:
         raise DeliveryError(f"{unknown[0]} is no image of ours: {', '.join(known)}")
-    return tuple(known[name] for name in names.split(","))
+    return tuple(known[name] for name in _words(names))
+
+
+def _words(text: str) -> tuple[str, ...]:
+    """What is parted by commas, each once."""
+    return tuple(dict.fromkeys(text.split(",")))
 
 
 def _bases(folder: Path | None) -> dict[str, Base]:
     """What stands in a folder, in the place of what is committed."""
     if folder is None:
         return {}
+    if not folder.is_dir():
+        raise DeliveryError(f"BASES: {folder} is no folder")
     return {
         path.name: read_base(str(path), path.read_bytes())
         for path in sorted(folder.glob("*.json"))

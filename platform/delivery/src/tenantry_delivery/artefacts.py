@@ -168,7 +168,9 @@ def read_base(path: str, data: bytes) -> Base:
         said = json.loads(data)
         base = Base(said["image"], said.get("python", ""))
     except (ValueError, KeyError, TypeError):
-        raise DeliveryError(f'{path}: it has to say {{"image": …, "python": …}}') from None
+        raise DeliveryError(
+            f'{path}: it has to be JSON that says {{"image": …, "python": …}}'
+        ) from None
     if not _BASE.fullmatch(base.reference):
         raise DeliveryError(
             f"{path}: {base.reference} is no image by digest: registry/repository@sha256:…"

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-import io
-import tarfile
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from tenantry_delivery.errors import DeliveryError, FailedError
 from tenantry_delivery.programs import run
+
+#: What somebody put in the place of a commit is not that commit.
+_ENV: Final = {"GIT_NO_REPLACE_OBJECTS": "1"}
+_PROGRAM: Final = "100755"
+_LINK: Final = "120000"
+#: More than `git cat-file` says of an object before its bytes.
+_HEAD_BYTES: Final = 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +36,13 @@ class Change:
     def version(self, base: str) -> str:
         """By semantic versioning: the later change of a branch is the greater version."""
         return f"{base}-main.{self.number}.g{self.commit[:12]}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Committed:
+    path: str
+    mode: str
+    data: bytes
 
 
 class Source:
@@ -63,9 +77,9 @@ class Source:
                 raise DeliveryError(f"{path} is not in commit {self.commit[:12]}") from None
         # Of the branch itself: a merge is one change, of its own time, whatever it brought.
         line = self._git(
-            *("log", "-1", "--first-parent", "--format=%H %ct", self.commit, "--", *paths)
+            *("rev-list", "-1", "--first-parent", "--timestamp", self.commit, "--", *paths)
         )
-        commit, time = line.split()
+        time, commit = line.split()
         number = self._git("rev-list", "--count", "--first-parent", commit)
         return Change(commit, int(number), int(time))
 
@@ -83,24 +97,47 @@ class Source:
 
     def read(self, path: str) -> bytes:
         """A file, as it is committed."""
-        return run("git", "show", f"{self.commit}:{path}", folder=self._root)
+        return run("git", "cat-file", "blob", f"{self.commit}:{path}", folder=self._root, env=_ENV)
 
     def files(self, folder: str) -> dict[str, bytes]:
         """The files below a folder, by their paths in it; those that Git may run are no others."""
-        data = run("git", "archive", "--format=tar", f"{self.commit}:{folder}", folder=self._root)
-        found = {}
-        with tarfile.open(fileobj=io.BytesIO(data)) as tar:
-            for member in tar:
-                file = tar.extractfile(member)
-                if file is not None:
-                    found[member.name] = file.read()
-        return found
+        return {
+            found.path: found.data
+            for found in self._below(f"{self.commit}:{folder}")
+            if found.mode != _LINK
+        }
 
     def extract(self, paths: Sequence[str], folder: Path) -> None:
         """Put files and folders where they can be worked with."""
-        data = run("git", "archive", "--format=tar", self.commit, "--", *paths, folder=self._root)
-        with tarfile.open(fileobj=io.BytesIO(data)) as tar:
-            tar.extractall(folder, filter="data")
+        for found in self._below(self.commit, *paths):
+            place = folder / found.path
+            place.parent.mkdir(parents=True, exist_ok=True)
+            if found.mode == _LINK:
+                place.symlink_to(os.fsdecode(found.data))
+            else:
+                place.write_bytes(found.data)
+                place.chmod(0o755 if found.mode == _PROGRAM else 0o644)
+
+    def _below(self, tree: str, *paths: str) -> list[_Committed]:
+        """What Git has, byte by byte: `git archive` makes of it what a user's settings say."""
+        words = ("ls-tree", "-r", "-z", "--full-tree", tree, "--", *paths)
+        listed = run("git", *words, folder=self._root, env=_ENV)
+        named = []
+        for line in filter(None, listed.split(b"\0")):
+            about, _, path = line.partition(b"\t")
+            mode, kind, blob = about.split()
+            if kind == b"blob":
+                named.append((mode.decode(), blob, os.fsdecode(path)))
+        asked = b"".join(blob + b"\n" for _, blob, _ in named)
+        said = run("git", "cat-file", "--batch", folder=self._root, env=_ENV, data=asked)
+        found, start = [], 0
+        for mode_of, _, path_of in named:
+            head, _, _ = said[start : start + _HEAD_BYTES].partition(b"\n")
+            begin = start + len(head) + 1
+            start = begin + int(head.split()[-1])
+            found.append(_Committed(path_of, mode_of, said[begin:start]))
+            start += 1  # the end of its line
+        return found
 
     def _git(self, *words: str) -> str:
-        return run("git", *words, folder=self._root).decode().strip()
+        return run("git", *words, folder=self._root, env=_ENV).decode().strip()
