@@ -5,7 +5,7 @@
 PYTHON ?= python3
 python := .venv/bin/python
 .DEFAULT_GOAL := help
-.PHONY: help check check-fleet format test test-faults test-terraform test-cluster test-engines test-delivery tools images chart demo up token loadtest bench \
+.PHONY: help check check-fleet format test test-faults test-terraform test-cluster test-engines test-delivery e2e e2e-clean cluster tools images chart demo up token loadtest bench \
   bench-full scale matrix environment destroy workstation lock goldens clean dev engine lint
 
 help: ## This list | - | -
@@ -65,6 +65,15 @@ bench: dev engine ## CPU, AWS calls and latency a message, beside their baseline
 
 bench-full: dev engine ## All figures: throughput, memory, noisy neighbours too | Python 3.11+, Node | 40 min
 	@exec $(python) -m tenantry_benchmarks --full $(ARGS)
+
+e2e: dev ## The story on a real Kubernetes of one node, in namespaces of its own | Go; Debian; root | 1 min
+	@scripts/e2e.sh $(ARGS)
+
+cluster: dev ## That Kubernetes alone, for a person to look at, until Ctrl-C | as e2e | 20 s
+	@scripts/e2e.sh keep
+
+e2e-clean: dev ## Remove what an e2e run left that was killed | root | 2 s
+	@scripts/e2e.sh clean
 
 tools: dev ## Build what test-terraform, test-cluster and test-delivery need, once | Go 1.26+; gcc | 40 min
 	@$(python) scripts/tool.py --all

@@ -3,7 +3,7 @@
 # With arguments (`make test ARGS='-k name'`): those for pytest, and no floor of coverage.
 set -eu
 cd "$(dirname "$0")/.."
-here="not engines and not faults and not terraform and not cluster and not delivery"
+here="not engines and not faults and not terraform and not cluster and not delivery and not e2e"
 if [ $# -gt 0 ]; then
   exec .venv/bin/python -m pytest -m "$here" "$@"
 fi

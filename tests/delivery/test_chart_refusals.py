@@ -10,7 +10,8 @@ from typing import Final
 
 import pytest
 
-from delivery.conftest import ROOT, Served, World
+from delivery.conftest import ROOT, World
+from support.registry_process import Served
 from tenantry_delivery.artefacts import IMAGES, Named, name_of
 from tenantry_delivery.commits import Source
 from tenantry_delivery.content import Content, artefact

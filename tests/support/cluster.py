@@ -2,7 +2,8 @@
 
 What is missing in it is a cluster's other half: no node, no scheduler, and no controller unless a
 test starts the controller manager, so nothing is ever run, and a namespace that is deleted stays
-in `Terminating`. Everything ends with the test run, also when that is killed.
+in `Terminating`. Everything ends with the test run, also when that is killed. `tests/e2e` brings
+the other half, at an address of a network namespace that nodes reach, too.
 """
 
 from __future__ import annotations
@@ -43,13 +44,16 @@ _Loader: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 class Cluster(Api):
     """The API server, called as an administrator unless a call says otherwise."""
 
-    def __init__(self, folder: Path, tools: Path, processes: Processes) -> None:
+    def __init__(
+        self, folder: Path, tools: Path, processes: Processes, address: str = HOST
+    ) -> None:
+        self._address = address
         self._folder, self._tools, self._processes = folder, tools, processes
         self._authority = Authority(folder / "certificates")
         self._tokens = signing_keys(folder / "certificates", "tokens")
-        self.url: Final = f"https://{HOST}:{free_port()}"
-        admin = self._authority.issue("admin", "admin", groups=["system:masters"])
-        super().__init__(self.url, self._authority.own, admin)
+        self.url: Final = f"https://{address}:{free_port()}"
+        self.admin: Final = self._authority.issue("admin", "admin", groups=["system:masters"])
+        super().__init__(self.url, self._authority.own, self.admin)
 
     def start(self) -> None:
         """Start etcd and the API server, and wait until they serve."""
@@ -67,13 +71,13 @@ class Cluster(Api):
                 "log-level": "warn",
             },
         )
-        served = self._authority.issue("server", "kube-apiserver", hosts=_HOSTS)
+        served = self._authority.issue("server", "kube-apiserver", hosts={*_HOSTS, self._address})
         server = self._start(
             "kube-apiserver",
             {
                 "etcd-servers": etcd,
-                "bind-address": HOST,
-                "advertise-address": HOST,
+                "bind-address": self._address,
+                "advertise-address": self._address,
                 "secure-port": self.url.rpartition(":")[2],
                 "tls-cert-file": served.certificate,
                 "tls-private-key-file": served.key,
@@ -88,7 +92,11 @@ class Cluster(Api):
                 # Beside those that are on by default: pod security, admission policies, priority,
                 # quota and limits, service accounts, the life of namespaces.
                 "enable-admission-plugins": "NodeRestriction",
-                "endpoint-reconciler-type": "none",
+                # Of the Service `kubernetes`, whose addresses cannot be loopback's.
+                "endpoint-reconciler-type": "none" if self._address == HOST else "lease",
+                "kubelet-client-certificate": self.admin.certificate,
+                "kubelet-client-key": self.admin.key,
+                "kubelet-preferred-address-types": "InternalIP",
                 "profiling": "false",
             },
         )
@@ -138,6 +146,15 @@ class Cluster(Api):
             answer = self.apply(found, dry_run=False)
             assert answer.ok, answer.message
         return name
+
+    @property
+    def authority(self) -> Path:
+        """The certificate that all others are signed with."""
+        return self._authority.own.certificate
+
+    def run(self, command: str, options: Mapping[str, Any]) -> Process:
+        """Start one more command of Kubernetes beside it, which ends with it."""
+        return self._start(command, options)
 
     def kubeconfig(self, user: str = "admin", *groups: str) -> Path:
         """A file with which a program of the test calls the API server as this user."""
@@ -217,11 +234,11 @@ class Cluster(Api):
 
     def _start(self, command: str, options: Mapping[str, Any]) -> Process:
         return self._processes.start(
-            command,
+            Path(command).name,
             [str(self._tools / command), *(f"--{key}={value}" for key, value in options.items())],
             env={"PATH": os.environ["PATH"], "HOME": str(self._folder)},
             cwd=self._folder,
-            log=self._folder / f"{command}.log",
+            log=self._folder / f"{Path(command).name}.log",
         )
 
     def _wait(self, process: Process, condition: Callable[[], bool]) -> None:
@@ -235,8 +252,8 @@ class Cluster(Api):
 
 
 @contextlib.contextmanager
-def open_cluster(folder: Path) -> Generator[Cluster]:
-    """A cluster that keeps all it writes in this folder.
+def open_cluster(folder: Path, address: str = HOST) -> Generator[Cluster]:
+    """A cluster that keeps all it writes in this folder, and serves at this address.
 
     Raises:
         LaptopError: A process did not start, with the end of its log.
@@ -246,7 +263,7 @@ def open_cluster(folder: Path) -> Generator[Cluster]:
     assert tools is not None, "`make tools` builds it"
     processes = Processes()
     try:
-        cluster = Cluster(folder, tools, processes)
+        cluster = Cluster(folder, tools, processes, address)
         try:
             cluster.start()
             yield cluster

@@ -1,0 +1,42 @@
+#!/bin/sh
+# The story on a real Kubernetes, in namespaces of its own; all processes end with it, also when it is
+# killed. `e2e.sh clean` removes what a killed run left; `e2e.sh keep` only brings the cluster up.
+# Exit status 4: a run is at work, or was killed; 5: this machine cannot run a node, and why was said.
+set -eu
+cd "$(dirname "$0")/.."
+python=$PWD/.venv/bin/python
+folder=${TENANTRY_E2E_FOLDER:-/tmp/tenantry-e2e}
+export TENANTRY_E2E_FOLDER="$folder" PYTHONPATH="$PWD/tests:$PWD/scripts"
+
+if [ "${1:-}" = clean ]; then
+  exec "$python" -m e2e.cluster.clean "$folder"
+fi
+"$python" -m e2e.cluster.needs
+[ ! -e "$folder" ] || {
+  echo "make e2e: $folder is there: another run is at work, or one was killed (make e2e-clean)" >&2
+  exit 4
+}
+for name in kubernetes coredns registry; do
+  "$python" scripts/tool.py "$name" >/dev/null
+done
+# What needs a network, before there is none.
+"$python" -c 'from delivery import base; base.archive()'
+
+if [ "${1:-}" = keep ]; then
+  set -- "$python" -m e2e.cluster.keep "$folder"
+else
+  set -- "$python" -m pytest -m e2e tests/e2e "$@"
+fi
+trap : INT # it is for those inside: what they leave is cleaned here
+status=0
+unshare --mount --net --pid --uts --ipc --fork --mount-proc --kill-child --propagation=private \
+  "$python" tests/e2e/cluster/inside.py "$@" || status=$?
+if [ "$status" -ne 0 ]; then
+  logs=.tenantry/e2e
+  rm -rf "$logs"
+  mkdir -p "$logs"
+  find "$folder" -name '*.log' -exec cp {} "$logs" \;
+  echo "make e2e: what the processes said is in $logs" >&2
+fi
+"$python" -m e2e.cluster.clean "$folder"
+exit "$status"

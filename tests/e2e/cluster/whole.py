@@ -1,0 +1,151 @@
+"""A whole cluster of one node, a registry that it pulls from, and names for its Services."""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+import tempfile
+from collections.abc import Generator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import tool
+from e2e.cluster.inside import ADDRESS
+from e2e.cluster.node import DNS, DOMAIN, Node
+from support.cluster import Cluster, open_cluster
+from support.registry_process import Served
+from tenantry_delivery.content import Content, artefact, canonical, digest_of
+from tenantry_delivery.registry import Registry
+
+COMMANDS: Final = (
+    "etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kube-proxy", "kubelet",
+    "kubectl",
+)  # fmt: skip
+_LAYER: Final = "application/vnd.oci.image.layer.v1.tar"
+_CONFIG: Final = "application/vnd.oci.image.config.v1+json"
+_VERSION: Final = "1"
+#: It holds a pod's namespaces, and does nothing.
+_PAUSE: Final = "#include <unistd.h>\nint main(void) { for (;;) pause(); }\n"
+
+
+@dataclass
+class Whole:
+    """What there is, once it is all there.
+
+    Attributes:
+        cluster: Its API server.
+        node: Where pods run.
+        registry: What they are pulled from.
+        folder: Logs and data of all of it.
+    """
+
+    cluster: Cluster
+    node: Node
+    registry: Registry
+    folder: Path
+
+    @property
+    def tools(self) -> Path:
+        """Where kubectl is."""
+        found = tool.built("kubernetes", *COMMANDS)
+        assert found is not None, "`make tools` builds it"
+        return found
+
+    def kubectl(self, *words: str) -> str:
+        """What kubectl says to an administrator."""
+        user = self.cluster.kubeconfig("operator", "system:masters")
+        command = [str(self.tools / "kubectl"), f"--kubeconfig={user}", *words]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert 0 == done.returncode, done.stderr
+        return done.stdout
+
+
+@contextlib.contextmanager
+def opened(folder: Path) -> Generator[Whole]:
+    """In the namespaces that this process is in."""
+    for part in ("registry", "control", "node"):
+        (folder / part).mkdir(parents=True)
+    served = Served(folder / "registry")
+    served.start()
+    try:
+        with (
+            Registry(served.url) as registry,
+            open_cluster(folder / "control", ADDRESS) as cluster,
+            cluster.controller_manager(),
+            cluster.scheduler(),
+        ):
+            node = Node(cluster, folder / "node", push_pause(registry))
+            node.start()
+            start_dns(cluster, folder)
+            yield Whole(cluster, node, registry, folder)
+    finally:
+        served.end()
+
+
+def push_pause(registry: Registry) -> str:
+    """The image that holds a pod's namespaces; how it is named."""
+    with tempfile.TemporaryDirectory(prefix="pause-") as scratch:
+        program = Path(scratch) / "pause"
+        words = ["gcc", "-static", "-Os", "-x", "c", "-", "-o", str(program)]
+        subprocess.run(words, input=_PAUSE.encode(), check=True, capture_output=True)
+        program.chmod(0o755)
+        words = ["tar", "--owner=0", "--group=0", "-C", scratch, "-cf", "-", "pause"]
+        layer = subprocess.run(words, check=True, capture_output=True).stdout
+    content = image(layer, "/pause")
+    registry.push("pause", content)
+    registry.name("pause", content, _VERSION)
+    return f"{registry.host}/pause:{_VERSION}"
+
+
+def image(layer: bytes, *entrypoint: str) -> Content:
+    """Of one layer, for this machine."""
+    config = {
+        "architecture": "amd64",
+        "os": "linux",
+        "config": {"Entrypoint": list(entrypoint)},
+        "rootfs": {"type": "layers", "diff_ids": [digest_of(layer)]},
+    }
+    return artefact(layer, _LAYER, canonical(config), _CONFIG, {})
+
+
+def start_dns(cluster: Cluster, folder: Path) -> None:
+    """CoreDNS beside the node, behind the Service that pods ask."""
+    found = tool.built("coredns")
+    assert found is not None, "`make tools` builds it"
+    path = folder / "Corefile"
+    path.write_text(
+        f"""\
+.:53 {{
+  bind {ADDRESS}
+  errors
+  kubernetes {DOMAIN} in-addr.arpa {{
+    kubeconfig {cluster.kubeconfig("coredns", "system:masters")}
+  }}
+}}
+""",
+        "utf-8",
+    )
+    cluster.run(str(found / "coredns"), {"conf": path})
+    metadata = {"name": "kube-dns", "namespace": "kube-system"}
+    ports = [{"name": f"dns-{way.lower()}", "port": 53, "protocol": way} for way in ("UDP", "TCP")]
+    answer = cluster.apply(
+        [
+            {
+                "apiVersion": "v1",
+                "kind": "Service",
+                "metadata": metadata,
+                "spec": {"clusterIP": DNS, "ports": ports},
+            },
+            {
+                "apiVersion": "discovery.k8s.io/v1",
+                "kind": "EndpointSlice",
+                "metadata": metadata | {"labels": {"kubernetes.io/service-name": "kube-dns"}},
+                "addressType": "IPv4",
+                "endpoints": [{"addresses": [ADDRESS], "conditions": {"ready": True}}],
+                "ports": ports,
+            },
+        ],
+        dry_run=False,
+    )
+    assert answer.ok, answer.message
