@@ -88,11 +88,12 @@ def test_a_change_of_facts_goes_where_others_see_it(credentials: Path) -> None:
 
 
 def test_what_somebody_protected_otherwise_stays_and_is_told(credentials: Path) -> None:
-    """More approvals are none of it."""
+    """More approvals and more checks are none of it."""
     account = Account()
     _make(account, credentials)
     rule = account.rules["platform/tenantry"]
     rule |= {"required_approvals": 2, "dismiss_stale_approvals": False}
+    rule["status_check_contexts"] = ["another", *rule["status_check_contexts"]]
     before = dict(rule)
 
     _make(account, credentials)

@@ -58,9 +58,16 @@ def differences(rule: Mapping[str, Any], wanted: Protection, branch: str) -> lis
     return [
         f"{name} is {json.dumps(rule.get(name))}, not {json.dumps(value)}"
         for name, value in wanted.rule(branch).items()
-        if rule.get(name) != value
-        and not (name == "required_approvals" and rule.get(name, 0) > value)
+        if not _is_as_much(name, rule.get(name), value)
     ]
+
+
+def _is_as_much(name: str, there: Any, wanted: Any) -> bool:
+    if name == "required_approvals":
+        return bool((there or 0) >= wanted)
+    if name == "status_check_contexts":
+        return {*wanted} <= {*(there or ())}
+    return bool(there == wanted)
 
 
 class Forge:
