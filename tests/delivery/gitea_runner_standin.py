@@ -22,8 +22,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-#: What a job of the original has of the machine: how pip and Go find packages, and programs.
-_KEPT = ("PATH", "PIP_", "SSL_", "XDG_CACHE_HOME", "GOFLAGS")
+#: What a job of the original has of the machine: programs, and how pip, Go, Terraform find more.
+_KEPT = ("PATH", "PIP_", "SSL_", "TF_", "XDG_CACHE_HOME", "GOFLAGS")
 
 
 @dataclass
