@@ -9,6 +9,7 @@ import pytest
 
 from delivery.conftest import copy_checkout
 from delivery.gitea import Gitea
+from delivery.gitea_runner_standin import Job
 from delivery.place import CODE, FLEET, furnished
 
 pytestmark = [pytest.mark.delivery, pytest.mark.whole, pytest.mark.timeout(3 * 3_600)]
@@ -26,10 +27,16 @@ def test_the_first_push_passes_what_it_starts(tmp_path: Path) -> None:
         # What this machine has fetched and built already.
         cache = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
         place.ci.env["XDG_CACHE_HOME"] = cache
-        of_code = place.until(place.ci, lambda job: job.repository == CODE, seconds=7_200)
-        of_fleet = place.until(place.ci, lambda job: job.repository == FLEET, seconds=7_200)
+        jobs: dict[str, Job] = {}  # in whatever order
+
+        def are_done(job: Job) -> bool:
+            jobs[job.repository] = job
+            return {CODE, FLEET} <= jobs.keys()
+
+        place.until(place.ci, are_done, seconds=7_200)
     finally:
         gitea.end()
+    of_code, of_fleet = jobs[CODE], jobs[FLEET]
     assert of_code.has_succeeded, of_code.log[-9_000:]
     assert "make check: all good" in of_code.log
     assert " passed" in of_code.log
