@@ -75,7 +75,7 @@ cluster: dev ## That Kubernetes alone, for a person to look at, until Ctrl-C | a
 e2e-clean: dev ## Remove what an e2e run left that was killed | root | 2 s
 	@scripts/e2e.sh clean
 
-tools: dev ## Build what test-terraform, test-cluster and test-delivery need, once | Go 1.26+; gcc | 40 min
+tools: dev ## Build what test-terraform, test-cluster, test-delivery and e2e need, once | Go 1.26+; gcc | 30 min
 	@$(python) scripts/tool.py --all
 
 matrix: dev ## Who may do what in AWS, as a table | Terraform 1.11+ | 15 s
