@@ -1,19 +1,28 @@
 #!/bin/sh
 # The story on a real Kubernetes, in namespaces of its own; all processes end with it, also when it is
 # killed. `e2e.sh clean` removes what a killed run left; `e2e.sh keep` only brings the cluster up.
-# Exit status 4: a run is at work, or was killed; 5: this machine cannot run a node, and why was said.
+# Exit status 4: another run is at work, or what one left is there; 5: this machine cannot run a node,
+# and why was said.
 set -eu
 cd "$(dirname "$0")/.."
 python=$PWD/.venv/bin/python
 folder=${TENANTRY_E2E_FOLDER:-/tmp/tenantry-e2e}
 export TENANTRY_E2E_FOLDER="$folder" PYTHONPATH="$PWD/tests:$PWD/scripts"
 
+"$python" -m e2e.cluster.needs
+# Held by this script and all that it starts, as long as any of it is there.
+cache=${XDG_CACHE_HOME:-$HOME/.cache}/tenantry
+mkdir -p "$cache"
+exec 9>"$cache/e2e.lock"
+flock --wait 10 9 || {
+  echo "make e2e: another run is at work" >&2
+  exit 4
+}
 if [ "${1:-}" = clean ]; then
   exec "$python" -m e2e.cluster.clean "$folder"
 fi
-"$python" -m e2e.cluster.needs
 [ ! -e "$folder" ] || {
-  echo "make e2e: $folder is there: another run is at work, or one was killed (make e2e-clean)" >&2
+  echo "make e2e: $folder is there: make e2e-clean, if a run that was killed left it" >&2
   exit 4
 }
 for name in kubernetes coredns registry; do
@@ -35,8 +44,10 @@ if [ "$status" -ne 0 ]; then
   logs=.tenantry/e2e
   rm -rf "$logs"
   mkdir -p "$logs"
-  find "$folder" -name '*.log' -exec cp {} "$logs" \;
-  echo "make e2e: what the processes said is in $logs" >&2
+  if [ -d "$folder" ]; then
+    find "$folder" -name '*.log' -exec cp {} "$logs" \;
+    echo "make e2e: what the processes said is in $logs" >&2
+  fi
 fi
 "$python" -m e2e.cluster.clean "$folder"
 exit "$status"

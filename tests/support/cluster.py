@@ -197,6 +197,8 @@ class Cluster(Api):
             "root-ca-file": self._authority.own.certificate,
             "service-account-private-key-file": self._tokens[0],
             "use-service-account-credentials": "true",
+            # It makes the folder, which would be one of the machine's.
+            "flex-volume-plugin-dir": self._folder / "volume-plugins",
         }
         with self._beside("kube-controller-manager", options):
             yield

@@ -17,13 +17,14 @@ from typing import Final
 #: Of the machine, as pods see it.
 ADDRESS: Final = "10.89.0.1"
 #: Where programs write whatever they are told.
-_FRESH: Final = ("/run", "/var/log", "/var/lib/cni", "/var/lib/kubelet", "/etc/cni")
+_FRESH: Final = ("/run", "/var/log", "/var/lib")
+#: Says to those inside that they are: nobody else may set up a node.
+MARK: Final = "TENANTRY_E2E_INSIDE"
 
 
 def main(command: Sequence[str]) -> None:
     """Set the namespaces up, and become the command."""
     for folder in _FRESH:
-        Path(folder).mkdir(parents=True, exist_ok=True)
         _do("mount", "-t", "tmpfs", "-o", "mode=755", "e2e", folder)
     # Volumes of pods are seen by containers that were started before.
     _do("mount", "--make-rshared", "/")
@@ -33,7 +34,18 @@ def main(command: Sequence[str]) -> None:
     # So that what pods ask of anybody else is refused at once, and not waited for.
     _do("ip", "route", "add", "unreachable", "default", "metric", "9999")
     Path("/proc/sys/net/ipv4/ip_forward").write_text("1\n", "ascii")
+    os.environ[MARK] = str(network())
     os.execvp(command[0], list(command))
+
+
+def network() -> int:
+    """The network namespace that this process is in."""
+    return Path("/proc/self/ns/net").stat().st_ino
+
+
+def is_inside() -> bool:
+    """Whether this process is in namespaces that were set up here."""
+    return os.environ.get(MARK) == str(network())
 
 
 def _do(*words: str) -> None:

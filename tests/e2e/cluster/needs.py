@@ -20,7 +20,7 @@ _PROGRAMS: Final = {
     "unshare": "util-linux",
     "gcc": "gcc",
     "debootstrap": "debootstrap",
-    "buildah": "buildah",
+    "flock": "util-linux",
 }
 _PLUGINS: Final = ("bridge", "host-local", "loopback", "portmap")
 _CONTROLLERS: Final = ("cpu", "cpuacct", "cpuset", "memory", "pids", "devices")

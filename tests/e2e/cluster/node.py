@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -110,6 +109,7 @@ class Node:
             "clusterDNS": [DNS],
             "clusterDomain": DOMAIN,
             "resolvConf": "",
+            "volumePluginDir": str(self._folder / "volume-plugins"),
             "healthzBindAddress": "127.0.0.1",
             "shutdownGracePeriod": "0s",
         }
@@ -129,12 +129,6 @@ class Node:
         path = self._folder / name
         path.write_text(yaml.safe_dump(dict(said)), "utf-8")
         return path
-
-    def logs(self) -> str:
-        """The last lines of who runs pods, for a test that failed."""
-        logs = sorted(self._folder.parent.glob("*/kubelet.log"))
-        words = ["tail", "--lines=40", *map(str, logs)]
-        return subprocess.run(words, capture_output=True, text=True, check=False).stdout
 
 
 _NETWORK: Final = {
@@ -168,6 +162,8 @@ disabled_plugins = [
 ]
 [grpc]
   address = "{socket}"
+[plugins."io.containerd.internal.v1.opt"]
+  path = "{folder}/opt"
 [plugins."io.containerd.grpc.v1.cri"]
   sandbox_image = "{pause}"
   restrict_oom_score_adj = true

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import platform
 import subprocess
 import tempfile
 from collections.abc import Generator
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 import tool
-from e2e.cluster.inside import ADDRESS
+from e2e.cluster.inside import ADDRESS, is_inside
 from e2e.cluster.node import DNS, DOMAIN, Node
 from support.cluster import Cluster, open_cluster
 from support.registry_process import Served
@@ -22,6 +23,8 @@ COMMANDS: Final = (
     "etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kube-proxy", "kubelet",
     "kubectl",
 )  # fmt: skip
+#: In each folder that is made here, and so may be removed.
+OURS: Final = "made-by-e2e"
 _LAYER: Final = "application/vnd.oci.image.layer.v1.tar"
 _CONFIG: Final = "application/vnd.oci.image.config.v1+json"
 _VERSION: Final = "1"
@@ -63,9 +66,16 @@ class Whole:
 
 @contextlib.contextmanager
 def opened(folder: Path) -> Generator[Whole]:
-    """In the namespaces that this process is in."""
+    """In the namespaces that this process is in.
+
+    Raises:
+        AssertionError: These are the machine's own.
+    """
+    assert is_inside(), "a node is set up in namespaces of its own: `make e2e`"
+    folder.mkdir(mode=0o700)
+    (folder / OURS).touch()
     for part in ("registry", "control", "node"):
-        (folder / part).mkdir(parents=True)
+        (folder / part).mkdir()
     served = Served(folder / "registry")
     served.start()
     try:
@@ -101,7 +111,7 @@ def push_pause(registry: Registry) -> str:
 def image(layer: bytes, *entrypoint: str) -> Content:
     """Of one layer, for this machine."""
     config = {
-        "architecture": "amd64",
+        "architecture": {"aarch64": "arm64"}.get(platform.machine(), "amd64"),
         "os": "linux",
         "config": {"Entrypoint": list(entrypoint)},
         "rootfs": {"type": "layers", "diff_ids": [digest_of(layer)]},

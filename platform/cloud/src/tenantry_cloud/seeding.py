@@ -23,8 +23,8 @@ class Protection:
 
     Attributes:
         check: The status that a pull request needs.
-        approvals: By how many others; further commits, and commits of others on the branch, ask
-            for it again.
+        approvals: By how many others. With any, further commits ask for them again, and what is
+            behind the branch is not merged.
         open_paths: What needs no pull request, as Gitea's patterns.
     """
 
