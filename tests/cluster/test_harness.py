@@ -10,7 +10,7 @@ import stat
 import subprocess
 import sys
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pytest
 
@@ -49,9 +49,23 @@ def test_a_user_may_do_what_a_role_says(cluster: Cluster) -> None:
     for each in role(namespace, "system:serviceaccounts:rights"):
         done(cluster.apply(each, dry_run=False))
 
-    wait_for(lambda: cluster.apply(found, as_user=account).ok, what="the role's being seen")
+    assert cluster.apply(found, as_user=account).ok
     assert not cluster.apply(config_map("default"), as_user=account).ok
     assert cluster.apply(found, as_user="bob", groups=["system:serviceaccounts:rights"]).ok
+
+
+@pytest.mark.parametrize("scope", ["", "Cluster"])
+def test_rights_are_in_force_for_the_next_call(cluster: Cluster, scope: str) -> None:
+    """And no longer once they are taken away; a server sees both when it comes to it."""
+    namespace = cluster.namespace(f"at-once{scope.lower()}")
+    given = role(namespace, "eve", scope)
+    asked: dict[str, Any] = {"as_user": "somebody", "groups": ["eve"]}
+    for _ in range(5):
+        for each in given:
+            done(cluster.apply(each, dry_run=False))
+        assert cluster.apply(config_map(namespace), **asked).ok
+        done(cluster.delete(given[0]))
+        assert 403 == cluster.apply(config_map(namespace), **asked).code
 
 
 def test_a_dry_run_changes_nothing(cluster: Cluster) -> None:
@@ -165,18 +179,23 @@ def config_map(namespace: str) -> dict[str, object]:
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"a": "b"}}
 
 
-def role(namespace: str, group: str) -> list[dict[str, object]]:
-    """A role that may write ConfigMaps, and who has it."""
+def role(namespace: str, group: str, scope: str = "") -> list[dict[str, object]]:
+    """A role that may write ConfigMaps, there or with a scope everywhere, and who has it."""
     api = "rbac.authorization.k8s.io"
-    metadata = {"name": "writer", "namespace": namespace}
+    metadata = {"name": "writer"} | ({} if scope else {"namespace": namespace})
     rule = {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["create", "patch"]}
     return [
-        {"apiVersion": f"{api}/v1", "kind": "Role", "metadata": metadata, "rules": [rule]},
         {
             "apiVersion": f"{api}/v1",
-            "kind": "RoleBinding",
+            "kind": f"{scope}Role",
             "metadata": metadata,
-            "roleRef": {"apiGroup": api, "kind": "Role", "name": "writer"},
+            "rules": [rule],
+        },
+        {
+            "apiVersion": f"{api}/v1",
+            "kind": f"{scope}RoleBinding",
+            "metadata": metadata,
+            "roleRef": {"apiGroup": api, "kind": f"{scope}Role", "name": "writer"},
             "subjects": [{"apiGroup": api, "kind": "Group", "name": group}],
         },
     ]

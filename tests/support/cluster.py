@@ -12,7 +12,7 @@ import asyncio
 import contextlib
 import json
 import os
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -38,6 +38,10 @@ _HOSTS: Final = (HOST, "localhost", "kubernetes", "kubernetes.default.svc", "10.
 #: Seconds in which a process must answer: it takes 4 on a machine that is not busy.
 _READY_SECONDS: Final = 50.0
 
+#: Where rights are written, and a namespace that is always there.
+_RIGHTS: Final = "/apis/rbac.authorization.k8s.io/"
+_RIGHTS_SPACE: Final = "default"
+
 _Loader: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -53,6 +57,8 @@ class Cluster(Api):
         self._tokens = signing_keys(folder / "certificates", "tokens")
         self.url: Final = f"https://{address}:{free_port()}"
         self.admin: Final = self._authority.issue("admin", "admin", groups=["system:masters"])
+        self._rights_changed = 0
+        self._rights_seen = 0
         super().__init__(self.url, self._authority.own, self.admin)
 
     def start(self) -> None:
@@ -101,6 +107,71 @@ class Cluster(Api):
             },
         )
         self._wait(server, lambda: self.request("GET", "/readyz").ok)
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        body: Object | None = None,
+        *,
+        query: Mapping[str, str] | None = None,
+        content: str = "application/json",
+        as_user: str | None = None,
+        groups: Iterable[str] = (),
+    ) -> Answer:
+        """Any request; one in another's name waits until all rights given so far are in force.
+
+        Those that were given by this object: the server takes a while to see them itself, and a
+        refusal until then would say nothing.
+        """
+        if as_user is not None and self._rights_seen != self._rights_changed:
+            self._see_rights()
+        answer = super().request(
+            method,
+            path,
+            body,
+            query=query,
+            content=content,
+            as_user=as_user,
+            groups=groups,
+        )
+        if method != "GET" and path.startswith(_RIGHTS) and "dryRun" not in (query or {}):
+            self._rights_changed += 1
+        return answer
+
+    def _see_rights(self) -> None:
+        """Give one more right in each of the ways there are, and wait for it.
+
+        The server watches roles and bindings, of namespaces and of the cluster, in four streams of
+        their own; in each, what was written before comes before.
+        """
+        name = f"seen-{self._rights_changed}"
+        given = [
+            self.apply(each, dry_run=False)
+            for scope in ("", "Cluster")
+            for each in _a_right(name, scope)
+        ]
+        assert all(answer.ok for answer in given), [answer.message for answer in given]
+        changed = self._rights_changed
+
+        def is_seen(attributes: Object) -> bool:
+            review = {
+                "apiVersion": "authorization.k8s.io/v1",
+                "kind": "SubjectAccessReview",
+                "metadata": {},
+                "spec": {
+                    "user": name,
+                    "resourceAttributes": {"verb": "get", "name": name, **attributes},
+                },
+            }
+            return bool(self.create(review).body["status"]["allowed"])
+
+        for attributes in (
+            {"resource": "configmaps", "namespace": _RIGHTS_SPACE},
+            {"resource": "nodes"},
+        ):
+            wait_for(partial(is_seen, attributes), what="rights in force")
+        self._rights_seen = changed
 
     def install_crds(self, *groups: str, without: Sequence[str] = ()) -> None:
         """Define the custom resources of these API groups, or of all that tests know but some.
@@ -251,6 +322,39 @@ class Cluster(Api):
                 return False  # nothing listens yet
 
         asyncio.run(self._processes.wait_ready(process, is_ready, seconds=_READY_SECONDS))
+
+
+def _a_right(user: str, scope: str) -> list[Object]:
+    """A role that lets a user read one object, and its binding, in a namespace or the cluster."""
+    version = f"{_RIGHTS.split('/')[2]}/v1"
+    metadata = {"name": "seen"} | ({} if scope else {"namespace": _RIGHTS_SPACE})
+    resource = "nodes" if scope else "configmaps"
+    return [
+        {
+            "apiVersion": version,
+            "kind": f"{scope}Role",
+            "metadata": metadata,
+            "rules": [
+                {
+                    "apiGroups": [""],
+                    "resources": [resource],
+                    "resourceNames": [user],  # so that the role, too, is another each time
+                    "verbs": ["get"],
+                }
+            ],
+        },
+        {
+            "apiVersion": version,
+            "kind": f"{scope}RoleBinding",
+            "metadata": metadata,
+            "roleRef": {
+                "apiGroup": version.partition("/")[0],
+                "kind": f"{scope}Role",
+                "name": "seen",
+            },
+            "subjects": [{"apiGroup": version.partition("/")[0], "kind": "User", "name": user}],
+        },
+    ]
 
 
 @contextlib.contextmanager
