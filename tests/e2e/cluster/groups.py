@@ -1,4 +1,4 @@
-"""Control groups: one for all that the kubelet makes, below it the pods'."""
+"""Control groups: one for all that kubelets make, below it the nodes', below them the pods'."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ _ROOT: Final = Path("/sys/fs/cgroup")
 _INHERITED: Final = ("cpuset.cpus", "cpuset.mems")
 
 
-def make() -> None:
-    """Make it, empty."""
+def make(node: str) -> None:
+    """Make a node's, empty, and what it is in."""
     for hierarchy in _hierarchies():
-        place = hierarchy / NAME
-        place.mkdir(exist_ok=True)
-        for name in _INHERITED:
-            if (place / name).exists() and not (place / name).read_text("ascii").strip():
-                (place / name).write_text((hierarchy / name).read_text("ascii"), "ascii")
+        for place in (hierarchy / NAME, hierarchy / NAME / node):
+            place.mkdir(exist_ok=True)
+            for name in _INHERITED:
+                if (place / name).exists() and not (place / name).read_text("ascii").strip():
+                    (place / name).write_text((place.parent / name).read_text("ascii"), "ascii")
     if (_ROOT / "cgroup.controllers").exists():
-        for place in (_ROOT, _ROOT / NAME):
+        for place in (_ROOT, _ROOT / NAME, _ROOT / NAME / node):
             (place / "cgroup.subtree_control").write_text("+cpu +cpuset +memory +pids", "ascii")
 
 

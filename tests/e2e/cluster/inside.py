@@ -16,6 +16,10 @@ from typing import Final
 
 #: Of the machine, as pods see it.
 ADDRESS: Final = "10.89.0.1"
+#: Of nodes, of which it is one.
+NODES: Final = (ADDRESS, "10.89.0.2", "10.89.0.3", "10.89.0.4")
+#: Of EKS's Pod Identity on every node.
+POD_IDENTITY: Final = "169.254.170.23"
 #: Where programs write whatever they are told.
 _FRESH: Final = ("/run", "/var/log", "/var/lib")
 #: Says to those inside that they are: nobody else may set up a node.
@@ -29,8 +33,8 @@ def main(command: Sequence[str]) -> None:
     # Volumes of pods are seen by containers that were started before.
     _do("mount", "--make-rshared", "/")
     _do("ip", "link", "set", "lo", "up")
-    # Not every kernel has dummy interfaces.
-    _do("ip", "address", "add", f"{ADDRESS}/32", "dev", "lo")
+    for address in (*NODES, POD_IDENTITY):  # not every kernel has dummy interfaces
+        _do("ip", "address", "add", f"{address}/32", "dev", "lo")
     # So that what pods ask of anybody else is refused at once, and not waited for.
     _do("ip", "route", "add", "unreachable", "default", "metric", "9999")
     Path("/proc/sys/net/ipv4/ip_forward").write_text("1\n", "ascii")

@@ -22,7 +22,7 @@ _PROGRAMS: Final = {
     "debootstrap": "debootstrap",
     "flock": "util-linux",
 }
-_PLUGINS: Final = ("bridge", "host-local", "loopback", "portmap")
+_PLUGINS: Final = ("host-local", "loopback", "portmap", "ptp")
 _CONTROLLERS: Final = ("cpu", "cpuacct", "cpuset", "memory", "pids", "devices")
 
 

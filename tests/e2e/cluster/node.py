@@ -1,25 +1,68 @@
-"""One node: containerd, the kubelet, kube-proxy. Its pods are real."""
+"""Nodes: containerd and a kubelet each, whose pods are real.
+
+All are on one machine, each with an address of its own. A pod has a way of its own to the machine,
+so that whatever it sends, also to another pod of its node, passes the machine's rules.
+"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import yaml
 
 from e2e.cluster import groups
-from e2e.cluster.inside import ADDRESS
+from e2e.cluster.inside import ADDRESS, NODES
 from e2e.cluster.needs import CNI
 from support.cluster import Cluster
 from support.waiting import wait_for
 
-NAME: Final = "node-1"
-PODS: Final = "10.90.0.0/24"
+#: Of all nodes.
+PODS: Final = "10.90.0.0/16"
 #: Of the Service of CoreDNS.
 DNS: Final = "10.96.0.10"
 DOMAIN: Final = "cluster.local"
+
+
+#: What a node is for; pods of others stay away from it.
+_POOL: Final = "tenantry.dev/node-pool"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Which node.
+
+    Attributes:
+        number: From 0 on.
+        pool: Of which node pool, whose pods alone it takes; of none where it is empty.
+    """
+
+    number: int
+    pool: str = ""
+
+    @property
+    def name(self) -> str:
+        """In the cluster."""
+        return f"node-{self.pool or 'system'}"
+
+    @property
+    def address(self) -> str:
+        """Its own."""
+        return NODES[self.number]
+
+    @property
+    def pods(self) -> str:
+        """Where its pods are."""
+        return f"10.90.{self.number}.0/24"
+
+
+#: As Karpenter's pools would have them; the first is everybody else's.
+PLACES: Final = tuple(
+    Place(number, pool) for number, pool in enumerate(("", "basic", "advanced", "premium"))
+)
 
 
 class Node:
@@ -29,33 +72,35 @@ class Node:
         cluster: Which one; it ends what is started here.
         folder: What it writes; its path is short, since sockets are in it.
         pause: The image that holds a pod's namespaces, by name and digest.
+        place: Which of the nodes.
     """
 
-    def __init__(self, cluster: Cluster, folder: Path, pause: str) -> None:
+    def __init__(self, cluster: Cluster, folder: Path, pause: str, place: Place) -> None:
         self._cluster, self._folder, self._pause = cluster, folder, pause
+        self._place = place
         self._socket = folder / "containerd.sock"
 
     def start(self) -> None:
-        """Until it is Ready."""
+        """Begin; `wait` until it is Ready."""
         self._folder.mkdir(parents=True, exist_ok=True)
-        groups.make()
+        groups.make(self._place.name)
         self._start_containerd()
         self._start_kubelet()
-        self._cluster.run(
-            "kube-proxy",
-            {"config": self._write("proxy.yaml", self._proxy()), "hostname-override": NAME},
-        )
-        wait_for(self._is_ready, seconds=120, what=f"the node ({self._folder})")
 
-    def _is_ready(self) -> bool:
-        found = self._cluster.get("v1", "Node", NAME)
+    def wait(self) -> None:
+        """Until it is Ready."""
+        wait_for(self.is_ready, what=f"{self._place.name} ({self._folder})")
+
+    def is_ready(self) -> bool:
+        """Whether pods may come."""
+        found = self._cluster.get("v1", "Node", self._place.name)
         conditions = found.body.get("status", {}).get("conditions", []) if found.ok else []
         return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
 
     def _start_containerd(self) -> None:
         network = self._folder / "cni"
         network.mkdir(exist_ok=True)
-        (network / "10-pods.conflist").write_text(json.dumps(_NETWORK), "utf-8")
+        (network / "10-pods.conflist").write_text(json.dumps(_network(self._place)), "utf-8")
         config = self._folder / "containerd.toml"
         config.write_text(
             _CONTAINERD.format(
@@ -71,20 +116,22 @@ class Node:
         wait_for(self._socket.exists, what=f"containerd ({self._folder})")
 
     def _start_kubelet(self) -> None:
-        user = self._cluster.kubeconfig(f"system:node:{NAME}", "system:nodes")
-        self._cluster.run(
+        user = self._cluster.kubeconfig(f"system:node:{self._place.name}", "system:nodes")
+        self._kubelet = self._cluster.run(
             "kubelet",
             {
                 "kubeconfig": user,
-                "config": self._write("kubelet.yaml", self._kubelet()),
-                "hostname-override": NAME,
-                "node-ip": ADDRESS,
+                "config": self._write("kubelet.yaml", self._configuration()),
+                "hostname-override": self._place.name,
+                "node-ip": self._place.address,
+                "node-labels": f"topology.kubernetes.io/zone=zone-{self._place.number % 2}"
+                + (f",{_POOL}={self._place.pool}" if self._place.pool else ""),
                 "root-dir": self._folder / "kubelet",
                 "cert-dir": self._folder / "kubelet-certificates",
             },
         )
 
-    def _kubelet(self) -> dict[str, Any]:
+    def _configuration(self) -> dict[str, Any]:
         return {
             "apiVersion": "kubelet.config.k8s.io/v1beta1",
             "kind": "KubeletConfiguration",
@@ -94,10 +141,10 @@ class Node:
                 "x509": {"clientCAFile": str(self._cluster.authority)},
             },
             "authorization": {"mode": "Webhook"},
-            "address": ADDRESS,
+            "address": self._place.address,
             "containerRuntimeEndpoint": f"unix://{self._socket}",
             "cgroupDriver": "cgroupfs",
-            "cgroupRoot": f"/{groups.NAME}",
+            "cgroupRoot": f"/{groups.NAME}/{self._place.name}",
             "cgroupsPerQOS": True,
             "failCgroupV1": False,
             "failSwapOn": False,
@@ -110,19 +157,13 @@ class Node:
             "clusterDomain": DOMAIN,
             "resolvConf": "",
             "volumePluginDir": str(self._folder / "volume-plugins"),
-            "healthzBindAddress": "127.0.0.1",
+            "healthzPort": 0,
+            "registerWithTaints": [
+                {"key": _POOL, "value": self._place.pool, "effect": "NoSchedule"}
+            ]
+            if self._place.pool
+            else [],
             "shutdownGracePeriod": "0s",
-        }
-
-    def _proxy(self) -> dict[str, Any]:
-        return {
-            "apiVersion": "kubeproxy.config.k8s.io/v1alpha1",
-            "kind": "KubeProxyConfiguration",
-            "clientConnection": {"kubeconfig": str(self._cluster.kubeconfig("system:kube-proxy"))},
-            "mode": "iptables",
-            "clusterCIDR": PODS,
-            "bindAddress": ADDRESS,
-            "conntrack": {"maxPerCore": 0, "min": 0},
         }
 
     def _write(self, name: str, said: Mapping[str, Any]) -> Path:
@@ -131,25 +172,41 @@ class Node:
         return path
 
 
-_NETWORK: Final = {
-    "cniVersion": "0.4.0",
-    "name": "pods",
-    "plugins": [
-        {
-            "type": "bridge",
-            "bridge": "pods0",
-            "isGateway": True,
-            "ipMasq": True,
-            "hairpinMode": True,
-            "ipam": {
-                "type": "host-local",
-                "ranges": [[{"subnet": PODS}]],
-                "routes": [{"dst": "0.0.0.0/0"}],
+def start_proxy(cluster: Cluster, folder: Path) -> None:
+    """The machine's, for all nodes: what Services are in its rules."""
+    config = {
+        "apiVersion": "kubeproxy.config.k8s.io/v1alpha1",
+        "kind": "KubeProxyConfiguration",
+        "clientConnection": {"kubeconfig": str(cluster.kubeconfig("system:kube-proxy"))},
+        "mode": "iptables",
+        "clusterCIDR": PODS,
+        "bindAddress": ADDRESS,
+        "conntrack": {"maxPerCore": 0, "min": 0},
+    }
+    path = folder / "proxy.yaml"
+    path.write_text(yaml.safe_dump(config), "utf-8")
+    cluster.run("kube-proxy", {"config": path, "hostname-override": PLACES[0].name})
+
+
+def _network(place: Place) -> dict[str, Any]:
+    return {
+        "cniVersion": "0.4.0",
+        "name": "pods",
+        "plugins": [
+            {
+                "type": "ptp",
+                "ipMasq": False,
+                "ipam": {
+                    "type": "host-local",
+                    "ranges": [[{"subnet": place.pods}]],
+                    "routes": [{"dst": "0.0.0.0/0"}],
+                    "dataDir": "/run/cni",
+                },
             },
-        },
-        {"type": "portmap", "capabilities": {"portMappings": True}},
-    ],
-}
+            {"type": "portmap", "capabilities": {"portMappings": True}},
+        ],
+    }
+
 
 # restrict_oom_score_adj: without CAP_SYS_RESOURCE no sandbox would start.
 _CONTAINERD: Final = """\

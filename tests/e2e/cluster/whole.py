@@ -6,14 +6,14 @@ import contextlib
 import platform
 import subprocess
 import tempfile
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import tool
 from e2e.cluster.inside import ADDRESS, is_inside
-from e2e.cluster.node import DNS, DOMAIN, Node
+from e2e.cluster.node import DNS, DOMAIN, PLACES, Node, start_proxy
 from support.cluster import Cluster, open_cluster
 from support.registry_process import Served
 from tenantry_delivery.content import Content, artefact, canonical, digest_of
@@ -38,13 +38,13 @@ class Whole:
 
     Attributes:
         cluster: Its API server.
-        node: Where pods run.
+        nodes: Where pods run, by name.
         registry: What they are pulled from.
         folder: Logs and data of all of it.
     """
 
     cluster: Cluster
-    node: Node
+    nodes: Mapping[str, Node]
     registry: Registry
     folder: Path
 
@@ -74,7 +74,7 @@ def opened(folder: Path) -> Generator[Whole]:
     assert is_inside(), "a node is set up in namespaces of its own: `make e2e`"
     folder.mkdir(mode=0o700)
     (folder / OURS).touch()
-    for part in ("registry", "control", "node"):
+    for part in ("registry", "control"):
         (folder / part).mkdir()
     served = Served(folder / "registry")
     served.start()
@@ -85,10 +85,17 @@ def opened(folder: Path) -> Generator[Whole]:
             cluster.controller_manager(),
             cluster.scheduler(),
         ):
-            node = Node(cluster, folder / "node", push_pause(registry))
-            node.start()
+            pause = push_pause(registry)
+            start_proxy(cluster, folder)
+            nodes = {
+                place.name: Node(cluster, folder / place.name, pause, place) for place in PLACES
+            }
+            for node in nodes.values():
+                node.start()
             start_dns(cluster, folder)
-            yield Whole(cluster, node, registry, folder)
+            for node in nodes.values():
+                node.wait()
+            yield Whole(cluster, nodes, registry, folder)
     finally:
         served.end()
 
