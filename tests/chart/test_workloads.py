@@ -43,7 +43,12 @@ SETTINGS: Final[dict[str, type[BaseSettings]]] = {
     "consumer": ConsumerSettings,
 }
 #: Variables of AWS's and OpenTelemetry's SDKs that a pod may be told.
+#: The volume of Pod Identity's token, by EKS's own name, and how variables of it begin.
+TOKEN: Final = "eks-pod-identity-token"
+CREDENTIALS: Final = "AWS_CONTAINER_"
 OTHERS: Final = {
+    f"{CREDENTIALS}AUTHORIZATION_TOKEN_FILE",
+    f"{CREDENTIALS}CREDENTIALS_FULL_URI",
     "AWS_ACCOUNT_ID_ENDPOINT_MODE",
     "AWS_REGION",
     "AWS_DEFAULT_REGION",
@@ -77,7 +82,9 @@ def test_a_pod_is_restricted(name: str) -> None:
         assert spec["securityContext"]["runAsUser"] > 0
         assert {"type": "RuntimeDefault"} == spec["securityContext"]["seccompProfile"]
         assert {"hostNetwork", "hostPID", "hostIPC"}.isdisjoint(spec)
-        assert ["emptyDir"] == [key for each in spec["volumes"] for key in each if key != "name"]
+        kinds = {each["name"]: set(each) - {"name"} for each in spec["volumes"]}
+        assert {"emptyDir"} == kinds.pop("tmp")
+        assert kinds in ({}, {TOKEN: {"projected"}})
         [node] = spec["nodeSelector"].values()
         assert [node] == [each["value"] for each in spec["tolerations"]]
         [container] = spec["containers"]
@@ -88,10 +95,30 @@ def test_a_pod_is_restricted(name: str) -> None:
             "capabilities": {"drop": ["ALL"]},
             "seccompProfile": {"type": "RuntimeDefault"},
         } == container["securityContext"]
-        assert [{"name": "tmp", "mountPath": "/tmp"}] == container["volumeMounts"]
+        assert {"tmp", *kinds} == {each["name"] for each in container["volumeMounts"]}
         assert {"cpu", "memory", "ephemeral-storage"} == container["resources"]["requests"].keys()
         # A limit of CPU would throttle what nobody else needs.
         assert {"memory", "ephemeral-storage"} == container["resources"]["limits"].keys()
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_a_pod_that_calls_aws_asks_for_its_identity_itself(name: str) -> None:
+    """EKS gives it to no pod that is there before its association, as an instance's first are."""
+    for found, spec in pods(rendered(name)).items():
+        [container] = spec["containers"]
+        told = {each["name"]: each.get("value") for each in container["env"]}
+        if "AWS_DEFAULT_REGION" not in told:  # it calls nobody but the services
+            assert TOKEN not in {each["name"] for each in spec["volumes"]}, found
+            continue
+        [volume] = [each for each in spec["volumes"] if each["name"] == TOKEN]
+        [source] = volume["projected"]["sources"]
+        token = source["serviceAccountToken"]
+        assert "pods.eks.amazonaws.com" == token["audience"]
+        [mount] = [each for each in container["volumeMounts"] if each["name"] == TOKEN]
+        assert mount["readOnly"]
+        file = f"{mount['mountPath']}/{token['path']}"
+        assert file == told[f"{CREDENTIALS}AUTHORIZATION_TOKEN_FILE"]
+        assert "http://169.254.170.23/v1/credentials" == told[f"{CREDENTIALS}CREDENTIALS_FULL_URI"]
 
 
 @pytest.mark.parametrize("name", EXAMPLES)

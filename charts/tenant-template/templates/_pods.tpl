@@ -12,9 +12,32 @@ nodeSelector:
   tenantry.dev/node-pool: {{ .nodePool | quote }}
 tolerations:
   - {key: tenantry.dev/node-pool, operator: Equal, value: {{ .nodePool | quote }}, effect: NoSchedule}
-volumes:
-  - name: tmp
-    emptyDir: {sizeLimit: 64Mi}
+{{- end -}}
+
+{{/*
+Volumes of a pod that calls AWS. EKS gives the token to pods that are made after their association
+only: an instance's first are made before it, while Terraform runs. So all ask for it themselves, by
+the names that EKS would use, and have credentials as soon as the association is there.
+*/}}
+{{- define "tenantry.volumes" -}}
+- name: tmp
+  emptyDir: {sizeLimit: 64Mi}
+- name: eks-pod-identity-token
+  projected:
+    sources:
+      - serviceAccountToken: {audience: pods.eks.amazonaws.com, expirationSeconds: 86400, path: eks-pod-identity-token}
+{{- end -}}
+
+{{- define "tenantry.mounts" -}}
+- {name: tmp, mountPath: /tmp}
+- {name: eks-pod-identity-token, mountPath: /var/run/secrets/pods.eks.amazonaws.com/serviceaccount, readOnly: true}
+{{- end -}}
+
+{{/* Where the token is, and who gives credentials for it: the agent, on every node. */}}
+{{- define "tenantry.podIdentity" -}}
+- {name: AWS_CONTAINER_CREDENTIALS_FULL_URI, value: "http://169.254.170.23/v1/credentials"}
+- name: AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE
+  value: /var/run/secrets/pods.eks.amazonaws.com/serviceaccount/eks-pod-identity-token
 {{- end -}}
 
 {{/* Of every container. */}}
@@ -87,6 +110,7 @@ Empty is not set, so what is optional is left out.
 {{- range $key, $value := .workload.settings }}
 - {name: {{ $key | snakecase | upper | printf "TENANTRY_%s" | quote }}, value: {{ include "tenantry.number" $value | quote }}}
 {{- end }}
+{{ include "tenantry.podIdentity" . }}
 - {name: AWS_REGION, value: {{ $facts.region | quote }}}
 - {name: AWS_DEFAULT_REGION, value: {{ $facts.region | quote }}}
 {{- /* DynamoDB by the name that leads to its endpoint in the VPC, and not by the account's own. */}}

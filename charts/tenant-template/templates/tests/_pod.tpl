@@ -13,7 +13,7 @@ annotations:
 name: probe
 image: {{ .context.consumer.image | quote }}
 imagePullPolicy: IfNotPresent
-command: [python, -c]
+command: [python3, -c]
 args:
   - |
     {{- .root.Files.Get "files/probe.py" | nindent 4 }}
@@ -24,5 +24,9 @@ resources:
 securityContext:
   {{- include "tenantry.containerSecurity" . | nindent 2 }}
 volumeMounts:
+  {{- if eq .name "isolation" }}
+  {{- include "tenantry.mounts" . | nindent 2 }}
+  {{- else }}
   - {name: tmp, mountPath: /tmp}
+  {{- end }}
 {{- end -}}
