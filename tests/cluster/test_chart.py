@@ -41,7 +41,15 @@ UNSAFE: Final[dict[str, tuple[tuple[str, Any], ...]]] = {
     ),
     "the node's network": (("hostNetwork", True),),
     "the node's processes": (("hostPID", True),),
-    "the node's files": (("volumes", [{"name": "tmp", "hostPath": {"path": "/"}}]),),
+    "the node's files": (
+        (
+            "volumes",
+            [
+                {"name": "tmp", "hostPath": {"path": "/"}},
+                {"name": "eks-pod-identity-token", "emptyDir": {}},
+            ],
+        ),
+    ),
     "a port of the node": (("containers.*.ports", [{"containerPort": 8080, "hostPort": 8080}]),),
 }
 
