@@ -25,11 +25,11 @@ fi
   echo "make e2e: $folder is there: make e2e-clean, if a run that was killed left it" >&2
   exit 4
 }
-for name in kubernetes coredns registry; do
+for name in kubernetes coredns registry cosign reconciling crds; do
   "$python" scripts/tool.py "$name" >/dev/null
 done
 # What needs a network, before there is none.
-"$python" -c 'from delivery import base; base.archive()'
+"$python" -m e2e.release
 
 if [ "${1:-}" = keep ]; then
   set -- "$python" -m e2e.cluster.keep "$folder"

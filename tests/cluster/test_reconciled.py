@@ -6,26 +6,30 @@ Source- and helm-controller, and those that say Ready of what they make, are sta
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Generator
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import pytest
 
 import tool
-from cloud.environments import ROOT
 from support.cluster import COMMANDS, Cluster, open_cluster
 from support.cluster_outputs import FACTS
 from support.fleets import a_pool, a_tenant
-from support.flux_controllers import NAMESPACE, binary, running
+from support.flux_controllers import (
+    CONTROLLERS,
+    KUSTOMIZE,
+    NAMESPACE,
+    as_the_operator_leaves_it,
+    binary,
+    options,
+    running,
+)
 from support.flux_standin import FLEET, kustomize
 from support.kube_api import Object
 from support.reconcilers_standin import (
     HELM,
-    KUSTOMIZE,
-    SOURCE,
     Standins,
     condition,
     standins,
@@ -36,8 +40,6 @@ from tenantctl.files import render as file_of
 from tenantctl.gate.building import entry_points
 from tenantctl.model import RINGS, shard_of
 from tenantctl.releases import Held, Release, path_of_train, render_rings
-from tenantry_cloud import flux
-from tenantry_cloud.reading import read_environment
 
 # Entry points wait for each other a second at a time, and some of them are five deep.
 pytestmark = pytest.mark.cluster
@@ -127,75 +129,6 @@ def world(fleet: Path, tmp_path_factory: pytest.TempPathFactory) -> Generator[Wo
         with running(program, cluster, folder, *options()) as log:
             played.held.add("karpenter")
             yield World(cluster, fleet, played, log)
-
-
-CONTROLLERS: Final = ("helm", "image", "kustomize", "notification", "source")
-
-
-def options() -> list[str]:
-    """Of kustomize-controller: those of a FluxInstance that many tenants share, and ours."""
-    instance = flux.instance(read_environment(ROOT / "platform/environments/dev.tfvars"))
-    ours = [
-        each["value"]
-        for patch in instance["spec"]["kustomize"]["patches"]
-        if patch["target"].get("name") == "kustomize-controller"
-        for each in json.loads(patch["patch"])
-    ]
-    assert instance["spec"]["cluster"]["multitenant"]
-    return [
-        *ours,
-        "--no-cross-namespace-refs=true",
-        "--no-remote-bases=true",
-        "--default-service-account=default",
-        "--requeue-dependency=1s",
-    ]
-
-
-def as_the_operator_leaves_it() -> list[dict[str, Any]]:
-    """Accounts with their rights, and what is followed."""
-    accounts = ("kustomize-controller", "helm-controller")
-    return [
-        *(
-            {
-                "apiVersion": "v1",
-                "kind": "ServiceAccount",
-                "metadata": {"name": name, "namespace": NAMESPACE},
-            }
-            for name in accounts
-        ),
-        {
-            "apiVersion": "rbac.authorization.k8s.io/v1",
-            "kind": "ClusterRoleBinding",
-            "metadata": {"name": "cluster-reconciler-flux-system"},
-            "roleRef": {
-                "apiGroup": "rbac.authorization.k8s.io",
-                "kind": "ClusterRole",
-                "name": "cluster-admin",
-            },
-            "subjects": [
-                {"kind": "ServiceAccount", "name": name, "namespace": NAMESPACE}
-                for name in accounts
-            ],
-        },
-        {
-            "apiVersion": SOURCE,
-            "kind": "GitRepository",
-            "metadata": {"name": NAMESPACE, "namespace": NAMESPACE},
-            "spec": {"interval": "1m", "url": "https://gitea.example.com/platform/fleet.git"},
-        },
-        {
-            "apiVersion": KUSTOMIZE,
-            "kind": "Kustomization",
-            "metadata": {"name": NAMESPACE, "namespace": NAMESPACE},
-            "spec": {
-                "interval": "10m",
-                "path": "clusters/dev",
-                "prune": True,
-                "serviceAccountName": "kustomize-controller",
-                "sourceRef": {"kind": "GitRepository", "name": NAMESPACE},
-            },
-        },
-    ]
 
 
 # In this order: each goes on where the last one ended.

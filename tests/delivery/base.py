@@ -10,6 +10,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -60,45 +61,65 @@ def _make(scratch: Path, path: Path) -> None:
     made.rename(path)
 
 
-def push(registry: Registry) -> str:
-    """Put it into a registry, for both platforms; how it is named there.
+def push(registry: Registry, repository: str = REPOSITORY, *programs: Path) -> str:
+    """Put it into a registry, for both platforms, with programs beside; how it is named there.
 
     Its files are this machine's for the other platform, too: nothing of them is run while an image
     is built for it.
     """
-    layer = archive()
-    digest = digest_of(layer)
-    parts = {}
-    for machine in ("amd64", "arm64"):
-        config = canonical(
-            {
-                "architecture": machine,
-                "os": "linux",
-                "config": {"Env": ["PATH=/usr/local/bin:/usr/bin:/bin"]},
-                "rootfs": {"type": "layers", "diff_ids": [digest]},
-                "history": [{"created": "1970-01-01T00:00:00Z", "created_by": "debootstrap"}],
-            }
-        )
-        manifest = {
-            "schemaVersion": 2,
-            "mediaType": MANIFEST,
-            "config": {
-                "mediaType": _CONFIG,
-                "digest": digest_of(config),
-                "size": len(config),
-            },
-            "layers": [{"mediaType": _LAYER, "digest": digest, "size": size_of(layer)}],
+    with tempfile.TemporaryDirectory(prefix="programs-") as scratch:
+        layers = [archive(), *_of_programs(Path(scratch) / "programs.tar", programs)]
+        digests = [digest_of(layer) for layer in layers]
+        parts = {
+            f"linux/{machine}": _image(machine, layers, digests) for machine in ("amd64", "arm64")
         }
-        blobs: dict[str, bytes | Path] = {digest_of(config): config, digest: layer}
-        parts[f"linux/{machine}"] = Content(MANIFEST, canonical(manifest), blobs)
-    content = index(parts, {})
-    registry.push(REPOSITORY, content)
-    return f"{registry.host}/{REPOSITORY}@{content.digest}"
+        content = index(parts, {})
+        registry.push(repository, content)
+    return f"{registry.host}/{repository}@{content.digest}"
 
 
-def write(folder: Path, reference: str) -> None:
-    """As files of bases, in the place of those that are committed."""
+def _of_programs(path: Path, programs: Sequence[Path]) -> list[Path]:
+    """A layer that has them where they are found."""
+    if not programs:
+        return []
+    words = ["tar", "--sort=name", "--mtime=@0", "--numeric-owner", "--owner=0", "--group=0"]
+    words += ["--mode=0755", "--transform=s,^,usr/local/bin/,", "--dereference", "-cf", str(path)]
+    for program in programs:
+        words += ["-C", str(program.parent), program.name]
+    subprocess.run(words, check=True)
+    return [path]
+
+
+def _image(machine: str, layers: Sequence[Path], digests: Sequence[str]) -> Content:
+    config = canonical(
+        {
+            "architecture": machine,
+            "os": "linux",
+            "config": {"Env": ["PATH=/usr/local/bin:/usr/bin:/bin"]},
+            "rootfs": {"type": "layers", "diff_ids": list(digests)},
+            "history": [
+                {"created": "1970-01-01T00:00:00Z", "created_by": "debootstrap"} for _ in layers
+            ],
+        }
+    )
+    manifest = {
+        "schemaVersion": 2,
+        "mediaType": MANIFEST,
+        "config": {"mediaType": _CONFIG, "digest": digest_of(config), "size": len(config)},
+        "layers": [
+            {"mediaType": _LAYER, "digest": digest, "size": size_of(layer)}
+            for layer, digest in zip(layers, digests, strict=True)
+        ],
+    }
+    blobs: dict[str, bytes | Path] = {digest_of(config): config}
+    blobs |= dict(zip(digests, layers, strict=True))
+    return Content(MANIFEST, canonical(manifest), blobs)
+
+
+def write(folder: Path, reference: str, runner: str = "") -> None:
+    """As files of bases, in the place of those that are committed; `runner` is Terraform's."""
     folder.mkdir()
     for name in ("python", "python-with-git", "tf-runner"):
-        said = {"image": reference, "python": PYTHON}
+        image = runner if runner and name == "tf-runner" else reference
+        said = {"image": image, "python": PYTHON}
         (folder / f"{name}.json").write_text(json.dumps(said), "utf-8")

@@ -10,7 +10,7 @@ from typing import Final
 
 import pytest
 
-from delivery.conftest import ROOT, World
+from delivery.world import ROOT, World
 from support.registry_process import Served
 from tenantry_delivery.artefacts import IMAGES, Named, name_of
 from tenantry_delivery.commits import Source

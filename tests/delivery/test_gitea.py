@@ -11,10 +11,10 @@ from typing import Final
 
 import pytest
 
-from delivery.conftest import ROOT
 from delivery.gitea import Gitea, git
 from delivery.gitea_runner_standin import Job
 from delivery.place import CODE, FLEET, RELEASE, Place, furnished
+from delivery.world import ROOT
 from support.waiting import wait_for
 from tenantry_cloud.seeding import CODE_MAIN
 

@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from delivery.conftest import ROOT, World
 from delivery.line import Line, opened
+from delivery.world import ROOT, World
 from tenantry_delivery.artefacts import Named
 from tenantry_delivery.commits import Change
 from tenantry_delivery.content import artefact

@@ -10,7 +10,7 @@ from typing import Final
 import pytest
 
 from delivery import base
-from delivery.conftest import PASSWORD, ROOT, World
+from delivery.world import PASSWORD, ROOT, World
 from support.registry_process import Served
 from tenantry_delivery.registry import Registry
 from tenantry_delivery.signing import FOLDER, Signer

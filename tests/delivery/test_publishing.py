@@ -18,10 +18,10 @@ import pytest
 import yaml
 
 from chart.render import render
-from delivery.conftest import Made, World
 from delivery.gitea import Gitea
 from delivery.gitea_runner_standin import Job
 from delivery.place import Place, furnished
+from delivery.world import Made, World
 from tenantctl.ociregistry import CHART, MODULE_FILES, Wanted, opened_releases
 from tenantctl.releases import Release
 from tenantctl.signatures import read_key

@@ -13,7 +13,7 @@ from typing import Final
 
 import pytest
 
-from delivery.conftest import PASSWORD, ROOT, World
+from delivery.world import PASSWORD, ROOT, World
 from tenantry_delivery.artefacts import Named
 from tenantry_delivery.commits import Change
 from tenantry_delivery.content import Content, artefact

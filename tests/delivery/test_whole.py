@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from delivery.conftest import copy_checkout
 from delivery.gitea import Gitea
 from delivery.gitea_runner_standin import Job
 from delivery.place import CODE, FLEET, furnished
+from delivery.world import copy_checkout
 
 pytestmark = [pytest.mark.delivery, pytest.mark.whole, pytest.mark.timeout(3 * 3_600)]
 

@@ -1,4 +1,4 @@
-"""One cluster for the whole story."""
+"""One cluster for the whole story, and what follows a fleet on it."""
 
 from __future__ import annotations
 
@@ -9,17 +9,28 @@ from pathlib import Path
 import pytest
 
 from delivery import base
+from e2e import aws, fleet, pod_identity_standin
+from e2e.aws import Aws
 from e2e.cluster.inside import is_inside
 from e2e.cluster.whole import Whole, opened
+from e2e.fleet import Fleet
+from e2e.release import Release, prepared
 
 
 @pytest.fixture(scope="session")
-def whole() -> Generator[Whole]:
-    """A cluster that runs pods."""
+def release() -> Release:
+    """What the story begins with."""
     if not is_inside():
         # On a person's machine only: in CI a skip is a failure.
         pytest.skip("a node is set up in namespaces of its own: `make e2e`")
-    with opened(Path(os.environ["TENANTRY_E2E_FOLDER"])) as found:
+    return prepared()
+
+
+@pytest.fixture(scope="session")
+def whole(release: Release) -> Generator[Whole]:
+    """A cluster that runs pods."""
+    folder = Path(os.environ["TENANTRY_E2E_FOLDER"])
+    with opened(folder, release.folder / "data") as found:
         yield found
 
 
@@ -27,3 +38,32 @@ def whole() -> Generator[Whole]:
 def debian(whole: Whole) -> str:
     """An image with Python in the cluster's registry, by digest."""
     return base.push(whole.registry)
+
+
+@pytest.fixture(scope="session")
+def environment(whole: Whole) -> Generator[Aws]:
+    """AWS as its Terraform leaves it, and pods that have identities in it."""
+    with (
+        aws.opened(whole.folder / "aws") as found,
+        pod_identity_standin.serving(whole.cluster, found),
+    ):
+        yield found
+
+
+@pytest.fixture(scope="session")
+def flux(whole: Whole, environment: Aws, release: Release) -> Generator[Fleet]:
+    """A fleet that the cluster follows, from empty."""
+    with fleet.followed(
+        whole.cluster, environment, release, whole.registry.host, whole.folder / "fleet"
+    ) as found:
+        yield found
+
+
+@pytest.fixture(autouse=True)
+def _told(request: pytest.FixtureRequest) -> Generator[None]:
+    """What a test fails on is in the folder, beside the logs."""
+    failed = request.session.testsfailed
+    yield
+    if request.session.testsfailed > failed and "whole" in request.fixturenames:
+        whole: Whole = request.getfixturevalue("whole")
+        whole.write_state(whole.folder / f"state-{request.node.name}.log")

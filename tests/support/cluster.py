@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import copy
 import json
 import os
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
@@ -20,7 +21,7 @@ from typing import Any, Final
 import yaml
 
 import tool
-from support.certificates import Authority, signing_keys
+from support.certificates import Authority, Pair, signing_keys
 from support.kube_api import Answer, Api, Object
 from support.waiting import wait_for
 from tenantry_local.processes import Process, Processes, free_port
@@ -217,6 +218,20 @@ class Cluster(Api):
             answer = self.apply(found, dry_run=False)
             assert answer.ok, answer.message
         return name
+
+    @contextlib.contextmanager
+    def beside(self) -> Generator[Cluster]:
+        """The same server by a connection of its own, for another thread."""
+        found = copy.copy(self)
+        found._connection, found._kinds = None, {}
+        try:
+            yield found
+        finally:
+            found.close()
+
+    def serving(self, name: str, address: str) -> Pair:
+        """A certificate of a server that the API server calls."""
+        return self._authority.issue(name, name, hosts=[address])
 
     @property
     def authority(self) -> Path:

@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Generator
 from contextlib import contextmanager
 from http import HTTPStatus
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 from urllib.request import urlopen
 
 import tool
 from support.cluster import HOST, Cluster
+from tenantry_cloud import flux
+from tenantry_cloud.reading import read_environment
 from tenantry_local.processes import Processes, free_port
 
 #: Where Flux is.
 NAMESPACE: Final = "flux-system"
+SOURCE: Final = "source.toolkit.fluxcd.io/v1"
+KUSTOMIZE: Final = "kustomize.toolkit.fluxcd.io/v1"
+#: Whose definitions come with Flux.
+CONTROLLERS: Final = ("helm", "image", "kustomize", "notification", "source")
 _READY_SECONDS: Final = 60.0
+_DEV: Final = Path(__file__).parents[2] / "platform" / "environments" / "dev.tfvars"
 
 
 def binary(of: str, name: str) -> Path | None:
@@ -77,3 +85,69 @@ def answers(url: str) -> bool:
             return bool(answer.status == HTTPStatus.OK)
     except OSError:
         return False  # nothing listens yet
+
+
+def options() -> list[str]:
+    """Of kustomize-controller: those of a FluxInstance that many tenants share, and ours."""
+    instance = flux.instance(read_environment(_DEV))
+    ours = [
+        each["value"]
+        for patch in instance["spec"]["kustomize"]["patches"]
+        if patch["target"].get("name") == "kustomize-controller"
+        for each in json.loads(patch["patch"])
+    ]
+    assert instance["spec"]["cluster"]["multitenant"]
+    return [
+        *ours,
+        "--no-cross-namespace-refs=true",
+        "--no-remote-bases=true",
+        "--default-service-account=default",
+        "--requeue-dependency=1s",
+    ]
+
+
+def as_the_operator_leaves_it() -> list[dict[str, Any]]:
+    """Accounts with their rights, and what is followed."""
+    accounts = ("kustomize-controller", "helm-controller")
+    return [
+        *(
+            {
+                "apiVersion": "v1",
+                "kind": "ServiceAccount",
+                "metadata": {"name": name, "namespace": NAMESPACE},
+            }
+            for name in accounts
+        ),
+        {
+            "apiVersion": "rbac.authorization.k8s.io/v1",
+            "kind": "ClusterRoleBinding",
+            "metadata": {"name": "cluster-reconciler-flux-system"},
+            "roleRef": {
+                "apiGroup": "rbac.authorization.k8s.io",
+                "kind": "ClusterRole",
+                "name": "cluster-admin",
+            },
+            "subjects": [
+                {"kind": "ServiceAccount", "name": name, "namespace": NAMESPACE}
+                for name in accounts
+            ],
+        },
+        {
+            "apiVersion": SOURCE,
+            "kind": "GitRepository",
+            "metadata": {"name": NAMESPACE, "namespace": NAMESPACE},
+            "spec": {"interval": "1m", "url": "https://gitea.example.com/platform/fleet.git"},
+        },
+        {
+            "apiVersion": KUSTOMIZE,
+            "kind": "Kustomization",
+            "metadata": {"name": NAMESPACE, "namespace": NAMESPACE},
+            "spec": {
+                "interval": "10m",
+                "path": "clusters/dev",
+                "prune": True,
+                "serviceAccountName": "kustomize-controller",
+                "sourceRef": {"kind": "GitRepository", "name": NAMESPACE},
+            },
+        },
+    ]

@@ -15,30 +15,26 @@ Nothing happens between two calls of `tick`.
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import io
 import tarfile
 import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 from typing import Any, Final
 
 import yaml
 
 from chart.render import render
 from cluster.admission import packaged
-from support.cluster import HOST, Cluster
-from support.flux_controllers import NAMESPACE
+from support.cluster import Cluster
+from support.file_server import served
+from support.flux_controllers import NAMESPACE, SOURCE
 from support.kube_api import Object
 from support.waiting import wait_for
 
-SOURCE: Final = "source.toolkit.fluxcd.io/v1"
 HELM: Final = "helm.toolkit.fluxcd.io/v2"
-KUSTOMIZE: Final = "kustomize.toolkit.fluxcd.io/v1"
 #: Which definitions an add-on's chart brings.
 BRINGS: Final = {
     "argo-events": ("argoproj.io",),
@@ -61,26 +57,24 @@ SAYS_READY: Final = {
 }
 
 
-class _Quiet(SimpleHTTPRequestHandler):
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base's name
-        pass
-
-
 class Standins:
     """Plays them on one cluster.
 
     Attributes:
         held: Add-ons whose release never gets Ready.
         published: Digests of charts that are in the registry, and verified.
+        installed: Add-ons that are.
+        plays_tenants: Whether tenants' releases are its own, or somebody else's.
     """
 
     def __init__(self, cluster: Cluster, served: Path, url: str) -> None:
         self.held: set[str] = set()
         self.published: set[str] = set()
+        self.plays_tenants = True
         self._cluster = cluster
         self._served = served
         self._url = url
-        self._installed: set[str] = set()
+        self.installed: set[str] = set()
 
     # --- source-controller
 
@@ -121,14 +115,17 @@ class Standins:
 
     def _releases(self) -> None:
         for found in self._list(HELM, "HelmRelease"):
+            is_tenants = found["metadata"]["namespace"] != NAMESPACE
             if found["spec"].get("suspend") or _is_said(found, "True"):
+                continue
+            if is_tenants and not self.plays_tenants:
                 continue
             if (why := self._wrong_source(found)) is not None:
                 self._say(found, "False", "SourceNotReady", why)
-            elif found["metadata"]["namespace"] == NAMESPACE:
-                self._add_on(found)
-            else:
+            elif is_tenants:
                 self._tenant(found)
+            else:
+                self._add_on(found)
 
     def _wrong_source(self, found: Object) -> str | None:
         spec = found["spec"]
@@ -146,7 +143,7 @@ class Standins:
         elif name not in self.held:
             if groups := BRINGS.get(name, ()):
                 self._cluster.install_crds(*groups)
-            self._installed.add(name)
+            self.installed.add(name)
             self._ready(found)
 
     def _tenant(self, found: Object) -> None:
@@ -170,7 +167,7 @@ class Standins:
         """Look at everything once."""
         self._sources()
         self._releases()
-        for name in self._installed & SAYS_READY.keys():
+        for name in self.installed & SAYS_READY.keys():
             for version, kind in SAYS_READY[name]:
                 for found in self._list(version, kind):
                     self._ready(found)
@@ -222,15 +219,8 @@ class Standins:
 def standins(cluster: Cluster, folder: Path) -> Generator[Standins]:
     """They and their file server, until the block ends."""
     folder.mkdir()
-    handler = functools.partial(_Quiet, directory=str(folder))
-    with ThreadingHTTPServer((HOST, 0), handler) as server:
-        thread = Thread(target=server.serve_forever, args=(0.02,), name="artifacts")
-        thread.start()
-        try:
-            yield Standins(cluster, folder, f"http://{HOST}:{server.server_port}")
-        finally:
-            server.shutdown()
-            thread.join()
+    with served(folder) as url:
+        yield Standins(cluster, folder, url)
 
 
 def condition(found: Object) -> dict[str, Any]:

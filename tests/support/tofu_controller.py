@@ -7,7 +7,6 @@ It runs Terraform in its own process in place of a runner's pod, which nobody wo
 from __future__ import annotations
 
 import asyncio
-import functools
 import hashlib
 import json
 import os
@@ -16,12 +15,11 @@ import tarfile
 import time
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 from typing import Any, Final, NamedTuple
 
 from support.cluster import HOST, Cluster
+from support.file_server import served
 from support.flux_controllers import answers
 from support.kube_api import Object
 from support.terraform import TENANT_MODULE, copy_module
@@ -54,11 +52,6 @@ def binary() -> Path | None:
 _Found = dict[str, Any]
 
 
-class _Quiet(SimpleHTTPRequestHandler):
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base's name
-        pass
-
-
 @contextmanager
 def module_source(
     folder: Path,
@@ -67,18 +60,15 @@ def module_source(
 
     Gives a function that makes the source of a name, and the status that says where it is.
     """
-    served = folder / "artifacts"
-    served.mkdir()
-    archive = served / "module.tar.gz"
+    artifacts = folder / "artifacts"
+    artifacts.mkdir()
+    archive = artifacts / "module.tar.gz"
     module = copy_module(TENANT_MODULE, folder / "module")
     with tarfile.open(archive, "w:gz") as tar:
         for path in sorted(module.iterdir()):
             tar.add(path, path.name)
     digest = f"sha256:{hashlib.sha256(archive.read_bytes()).hexdigest()}"
-    handler = functools.partial(_Quiet, directory=str(served))
-    with ThreadingHTTPServer((HOST, 0), handler) as server:
-        thread = Thread(target=server.serve_forever, name="artifacts")
-        thread.start()
+    with served(artifacts) as url:
 
         def source(name: str) -> tuple[_Found, _Found]:
             found = {
@@ -92,7 +82,7 @@ def module_source(
                 },
             }
             artifact = {
-                "url": f"http://{HOST}:{server.server_port}/{archive.name}",
+                "url": f"{url}/{archive.name}",
                 "path": archive.name,
                 "revision": f"r2@{digest}",
                 "digest": digest,
@@ -101,11 +91,7 @@ def module_source(
             }
             return found, {"status": {"artifact": artifact, "observedGeneration": 1}}
 
-        try:
-            yield source
-        finally:
-            server.shutdown()
-            thread.join()
+        yield source
 
 
 # The controller

@@ -149,7 +149,6 @@ class Node:
             "failCgroupV1": False,
             "failSwapOn": False,
             "enforceNodeAllocatable": ["pods"],
-            "localStorageCapacityIsolation": False,
             # What the machine has beside is not this cluster's to judge.
             "evictionHard": {"memory.available": "100Mi", "nodefs.available": "1%"},
             "imageGCHighThresholdPercent": 100,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import platform
+import shutil
 import subprocess
 import tempfile
 from collections.abc import Generator, Mapping
@@ -25,6 +26,11 @@ COMMANDS: Final = (
 )  # fmt: skip
 #: In each folder that is made here, and so may be removed.
 OURS: Final = "made-by-e2e"
+_FOLLOWED: Final = (
+    "apiextensions.k8s.io/v1",
+    "CustomResourceDefinition",
+    "terraforms.infra.contrib.fluxcd.io",
+)
 _LAYER: Final = "application/vnd.oci.image.layer.v1.tar"
 _CONFIG: Final = "application/vnd.oci.image.config.v1+json"
 _VERSION: Final = "1"
@@ -63,10 +69,34 @@ class Whole:
         assert 0 == done.returncode, done.stderr
         return done.stdout
 
+    def write_state(self, path: Path) -> None:
+        """How everything is just now, for a person who asks why a test failed."""
+        told = [
+            self.kubectl("get", "nodes,pods", "--all-namespaces", "--output=wide"),
+            self.kubectl("get", "events", "--all-namespaces", "--sort-by=.lastTimestamp"),
+            self.kubectl(
+                "get", "kustomizations,helmreleases,terraforms", "-A", "--ignore-not-found"
+            )
+            if self.cluster.get(*_FOLLOWED).ok
+            else "",
+        ]
+        for pod in self.cluster.list("v1", "Pod").body["items"]:
+            where = pod["metadata"]
+            for which in ("", "--previous"):
+                words = ["logs", where["name"], f"--namespace={where['namespace']}", "--tail=30"]
+                with contextlib.suppress(AssertionError):  # one that never started has none
+                    said = self.kubectl(*words, *filter(None, [which]))
+                    told.append(f"== {where['namespace']}/{where['name']} {which}\n{said}")
+        path.write_text("\n".join(told), "utf-8")
+
 
 @contextlib.contextmanager
-def opened(folder: Path) -> Generator[Whole]:
+def opened(folder: Path, published: Path | None = None) -> Generator[Whole]:
     """In the namespaces that this process is in.
+
+    Args:
+        folder: For all that is written; it is made.
+        published: What the registry has from the beginning, as one keeps it.
 
     Raises:
         AssertionError: These are the machine's own.
@@ -76,6 +106,8 @@ def opened(folder: Path) -> Generator[Whole]:
     (folder / OURS).touch()
     for part in ("registry", "control"):
         (folder / part).mkdir()
+    if published is not None:
+        shutil.copytree(published, folder / "registry/data")
     served = Served(folder / "registry")
     served.start()
     try:

@@ -16,7 +16,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from iam.engine import open_engine
-from iam.gate import Gate, gate_up
+from iam.gate import HOST, Gate, gate_up
 from iam.rendered import MODULE, Roles
 from support import terraform
 
@@ -58,6 +58,7 @@ async def gate_of_applied(
     region: str,
     account: str = "000000000000",
     elsewhere: Mapping[str, str] | None = None,
+    host: str = HOST,
 ) -> AsyncGenerator[Gate, None]:
     """A gate that decides by the policies that the engine holds now, and by tags as they change.
 
@@ -67,11 +68,17 @@ async def gate_of_applied(
         region: Of its resources.
         account: The engine's.
         elsewhere: Addresses of services that the engine lacks, by their signing name (`tagging`).
+        host: The address that it listens at.
     """
     async with open_engine(engine_url, region=region) as engine:
         roles = await engine.roles(environment)
         async with gate_up(
-            engine_url, roles, tags=engine.tags, account=account, elsewhere=elsewhere
+            engine_url,
+            roles,
+            tags=engine.tags,
+            account=account,
+            elsewhere=elsewhere,
+            host=host,
         ) as gate:
             yield gate
 

@@ -110,7 +110,16 @@ class Gate:
         """What was denied."""
         return [one for one in self.seen if not one.allowed]
 
-    def pod(self, role: str, *, cluster_arn: str, namespace: str, account: str) -> dict[str, str]:
+    def pod(
+        self,
+        role: str,
+        *,
+        cluster_arn: str,
+        namespace: str,
+        account: str,
+        name: str = "",
+        uid: str = "00000000-0000-0000-0000-000000000000",
+    ) -> dict[str, str]:
         """The environment of a pod whose service account is associated with a role.
 
         Args:
@@ -118,6 +127,8 @@ class Gate:
             cluster_arn: Of the pod's cluster.
             namespace: The pod's.
             account: The service account's name.
+            name: The pod's; one is made up where it is not known, and so for `uid`.
+            uid: The pod's.
 
         Raises:
             GateError: There is no such role, or its trust policy lets no such pod in.
@@ -127,8 +138,8 @@ class Gate:
             "eks-cluster-name": cluster_arn.rpartition("/")[2],
             "kubernetes-namespace": namespace,
             "kubernetes-service-account": account,
-            "kubernetes-pod-name": f"{account}-0",
-            "kubernetes-pod-uid": "00000000-0000-0000-0000-000000000000",
+            "kubernetes-pod-name": name or f"{account}-0",
+            "kubernetes-pod-uid": uid,
         }
         policies = self._role(role)
         session = policies and assume(
@@ -211,6 +222,7 @@ async def gate_up(
     tags: TagsOf,
     account: str = "000000000000",
     elsewhere: Mapping[str, str] | None = None,
+    host: str = HOST,
 ) -> AsyncGenerator[Gate, None]:
     """A gate in front of an engine, on a free port, until the block ends.
 
@@ -220,6 +232,7 @@ async def gate_up(
         tags: Asked before each decision.
         account: Whose everything is.
         elsewhere: Addresses of services that the engine lacks, by their signing name.
+        host: The address that it listens at.
     """
     by_arn = {role.arn: role for role in roles}
     gate = Gate(engine_url, by_arn, tags, account, elsewhere or {})
@@ -227,9 +240,9 @@ async def gate_up(
         server = web.Server(_Handler(gate, session))
         runner = web.ServerRunner(server, shutdown_timeout=0.1)
         await runner.setup()
-        await web.TCPSite(runner, HOST, 0).start()
+        await web.TCPSite(runner, host, 0).start()
         try:
-            gate.url = f"http://{HOST}:{runner.addresses[0][1]}"
+            gate.url = f"http://{host}:{runner.addresses[0][1]}"
             yield gate
         finally:
             await runner.cleanup()

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 from collections.abc import Callable, Generator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import pytest
@@ -22,6 +19,7 @@ from iam.gate import Seen, in_thread
 from iam.world import ACCOUNT, CLUSTER, ENVIRONMENT, REGION
 from support import tagging_standin, tenant_flows, terraform
 from support.chart_services import HOST
+from support.file_server import served
 from support.tenant_flows import AdvancedLife, MovingLife, Plan, PoolLife, PremiumLife
 from support.tenant_world import ENGINE_SERVICES, Aws, World
 from tenantry_local.engine import start_engine
@@ -70,24 +68,9 @@ def world(
             aws.url, environment=ENVIRONMENT, region=REGION, elsewhere={"tagging": tagging_url}
         )
         gate = stack.enter_context(in_thread(gated))
-        jwks_url = f"{_serve(stack, issuer.jwks.parent)}/{issuer.jwks.name}"
+        keys = stack.enter_context(served(issuer.jwks.parent))
+        jwks_url = f"{keys}/{issuer.jwks.name}"
         yield World(tool, tofu, aws, roles, gate, folder, issuer, jwks_url)
-
-
-class _Quiet(SimpleHTTPRequestHandler):
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base's name
-        pass
-
-
-def _serve(stack: ExitStack, folder: Path) -> str:
-    """An identity provider's keys."""
-    handler = functools.partial(_Quiet, directory=str(folder))
-    server = stack.enter_context(ThreadingHTTPServer((HOST, 0), handler))
-    thread = Thread(target=server.serve_forever, name="keys")
-    thread.start()
-    stack.callback(thread.join)
-    stack.callback(server.shutdown)
-    return f"http://{HOST}:{server.server_port}"
 
 
 @pytest.fixture(scope="module")

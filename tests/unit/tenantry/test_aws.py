@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack
 from typing import Any
 
 import aioboto3
 import pytest
+from aiobotocore.utils import AioContainerMetadataFetcher
+from aiohttp import web
 
 from tenantry import aws
 from tenantry.aws import Aws
@@ -118,3 +121,78 @@ def test_attempts_count_the_first_call() -> None:
     config: Any = aws.config(1.0, 1)
 
     assert {"mode": "standard", "total_max_attempts": 1} == config.retries
+
+
+class Agent:
+    """Gives credentials to pods, once their account has a role."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self.refuses = 0
+
+    async def __call__(self, request: web.BaseRequest) -> web.Response:
+        assert "a token" == request.headers["Authorization"]
+        self.asked += 1
+        if self.asked <= self.refuses:
+            return web.json_response({"message": "no association"}, status=404)
+        return web.json_response(
+            {
+                "AccessKeyId": "key",
+                "SecretAccessKey": "secret",
+                "Token": "session",
+                "Expiration": "2099-01-01T00:00:00Z",
+            }
+        )
+
+
+@pytest.fixture
+async def agent(monkeypatch: pytest.MonkeyPatch) -> AsyncGenerator[Agent, None]:
+    """In the place of Pod Identity's."""
+    found = Agent()
+    runner = web.ServerRunner(web.Server(found), shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+    url = f"http://127.0.0.1:{runner.addresses[0][1]}/v1/credentials"
+    monkeypatch.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", url)
+    monkeypatch.setenv("AWS_CONTAINER_AUTHORIZATION_TOKEN", "a token")
+    monkeypatch.setattr(AioContainerMetadataFetcher, "SLEEP_TIME", 0)
+    monkeypatch.setattr(aws, "CREDENTIALS_SECONDS", 0.01)
+    yield found
+    await runner.cleanup()
+
+
+async def test_a_pod_that_is_older_than_its_role_waits_for_it(opened: Aws, agent: Agent) -> None:
+    """Regression: it ended, and was started again later and later."""
+    agent.refuses = 7  # a look asks three times
+
+    assert await opened.await_credentials(asyncio.Event())
+
+    asked = agent.asked
+    assert asked > agent.refuses
+    await opened.dynamodb()
+    assert asked == agent.asked
+
+
+async def test_a_stop_ends_the_wait_for_credentials(opened: Aws, agent: Agent) -> None:
+    """A pod that is taken away while it has no role goes at once."""
+    agent.refuses = 1_000_000
+    stop = asyncio.Event()
+    waiting = asyncio.create_task(opened.await_credentials(stop))
+    while agent.asked < 4:  # noqa: ASYNC110 - the second look
+        await asyncio.sleep(0)
+
+    stop.set()
+
+    assert not await waiting
+
+
+async def test_nothing_is_waited_for_where_nobody_gives_credentials(
+    opened: Aws, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Calls then say that there are none."""
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+
+    assert await opened.await_credentials(asyncio.Event())

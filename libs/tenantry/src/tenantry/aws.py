@@ -5,9 +5,10 @@ The calls of the hot path take a leaner way than botocore's where that can be ha
 
 from __future__ import annotations
 
+import asyncio
 import os
 import ssl
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote, urlsplit
 
@@ -39,6 +40,8 @@ READ_SECONDS = 5.0
 ATTEMPTS = 3
 #: Connections to one service; every caller bounds its calls in flight below this.
 CONNECTIONS = 64
+#: Between two looks for credentials; each takes its own time-outs and attempts beside that.
+CREDENTIALS_SECONDS = 2.0
 #: What stands in a path as it is.
 _IN_PATHS = "/%:@!$&'()*+,;=~"
 
@@ -53,6 +56,27 @@ class Aws:
         self._session = aioboto3.Session(botocore_session=self._botocore)
         self._stack = stack
         self._transport = transport
+
+    async def await_credentials(self, stop: asyncio.Event) -> bool:
+        """Wait for credentials where they are given to the process; whether to go on.
+
+        An instance's first pods are there before their role is, and a process that ended for want
+        of it would be started again after ever longer times. Where nobody gives any, nothing is
+        waited for.
+
+        Args:
+            stop: Ends the wait.
+        """
+        while not stop.is_set():
+            try:
+                await self._botocore.get_credentials()
+            except CredentialRetrievalError as error:
+                log.warning("credentials.awaited", reason=type(error.__context__).__name__)
+            else:
+                return True
+            with suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), CREDENTIALS_SECONDS)
+        return False
 
     async def sqs(self, *, read_seconds: float = READ_SECONDS, attempts: int = 1) -> SQSClient:
         """A client of SQS. The caller retries: it knows deadlines, and which entries failed."""

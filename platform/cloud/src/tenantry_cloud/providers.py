@@ -26,7 +26,7 @@ def cli_configuration(tool: Path, folder: Path) -> Path:
     if named and Path(named).is_file():
         return Path(named)
     path = folder.parent / f"{folder.name}.tfrc"
-    found = list(_provider_folders())
+    found = list(provider_folders())
     if not found:
         cache = (
             Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "tenantry/providers"
@@ -48,7 +48,7 @@ def cli_configuration(tool: Path, folder: Path) -> Path:
     return path
 
 
-def _provider_folders() -> Iterator[Path]:
+def provider_folders() -> Iterator[Path]:
     """Unpacked `hashicorp/aws` for this machine, in mirrors laid out as Terraform reads them."""
     named = os.environ.get("TENANTRY_PROVIDER_MIRROR")
     places: Iterable[Path] = (

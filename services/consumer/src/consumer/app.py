@@ -117,6 +117,8 @@ class Consumer:
                 )
             )
             aws = Aws(stack, transport=settings.transport)
+            if not await aws.await_credentials(stop):
+                return
             dynamodb = await aws.dynamodb()
             sqs = await aws.sqs_calls(
                 await aws.sqs(read_seconds=settings.wait_seconds + READ_SECONDS)

@@ -95,6 +95,8 @@ async def run(settings: Settings) -> None:
             serving(private_app(health, registry), sockets[1], name="private", drain_seconds=1)
         )
         aws = Aws(stack, transport=settings.transport)
+        if not await aws.await_credentials(stop):
+            return
         placements = PlacementCache(
             DynamoRegistry(
                 await aws.dynamodb(), settings.registry_table, count=metrics.count_lookup
