@@ -195,13 +195,22 @@ def test_a_runner_outside_the_cluster_is_told_where_things_are() -> None:
     spec = terraform(rendered("on-one-machine"))
 
     assert {
-        "secretSuffix": "acme",
+        "secretSuffix": "acme-state",
         "inClusterConfig": False,
         "configPath": "/var/run/tenantry/kubeconfig",
     } == spec["backendConfig"]
     names = {each["name"]: each["value"] for each in spec["runnerPodTemplate"]["spec"]["env"]}
     assert "http://10.1.2.3:4566" == names["AWS_ENDPOINT_URL"]
-    assert "backendConfig" not in terraform(render(values(PREMIUM)))
+
+
+@pytest.mark.parametrize("name", ["acme", "acme-2", "pool-1"])
+def test_no_state_is_named_by_a_number(name: str) -> None:
+    """Regression: for `pool-1` nothing was made, since Terraform numbers parts of states so."""
+    instance = {"id": name, "kind": "pool"} if name == "pool-1" else PREMIUM | {"id": name}
+
+    assert {"secretSuffix": f"{name}-state", "inClusterConfig": True} == (
+        terraform(render(values(instance)))["backendConfig"]
+    )
 
 
 def test_labels_of_the_outputs_never_change() -> None:

@@ -483,7 +483,7 @@ def test_an_account_has_no_more_than_its_verb(server: Cluster, verb: str) -> Non
     state = {
         "apiVersion": "v1",
         "kind": "Secret",
-        "metadata": {"name": "tfstate-default-acme", "namespace": "tenant-infra"},
+        "metadata": {"name": "tfstate-default-acme-state", "namespace": "tenant-infra"},
     }
     sweeps = verb in {"offboard", "move"}
     assert server.delete(state, as_user=name).code == (404 if sweeps else 403)

@@ -235,12 +235,12 @@ async def test_an_empty_state_is_swept_and_one_that_names_something_is_not(
     there: Cluster, resources: tuple[str, ...]
 ) -> None:
     """The tofu-controller leaves it, and the lock's Lease, when the object is gone."""
-    kept = secret("tfstate-default-zenith")
+    kept = secret("tfstate-default-zenith-state")
     kept["data"] = {"tfstate": base64.b64encode(bytes.fromhex(state(*resources))).decode()}
     lease = {
         "apiVersion": "coordination.k8s.io/v1",
         "kind": "Lease",
-        "metadata": {"name": "lock-tfstate-default-zenith", "namespace": "tenant-infra"},
+        "metadata": {"name": "lock-tfstate-default-zenith-state", "namespace": "tenant-infra"},
         "spec": {},
     }
     for thing in (kept, lease):

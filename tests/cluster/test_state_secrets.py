@@ -37,7 +37,7 @@ def lease(holder: str | None) -> Object:
     return {
         "apiVersion": "coordination.k8s.io/v1",
         "kind": "Lease",
-        "metadata": {"name": "lock-tfstate-default-acme", "namespace": INFRA},
+        "metadata": {"name": "lock-tfstate-default-acme-state", "namespace": INFRA},
         "spec": {} if holder is None else {"holderIdentity": holder},
     }
 
@@ -60,7 +60,7 @@ class OfTheFake:
         self.secrets.at_work = {"acme"} if suspended is False else set()
 
     def lock(self, holder: str | None) -> None:
-        self.secrets.locked = set() if holder is None else {"tfstate-default-acme"}
+        self.secrets.locked = set() if holder is None else {"tfstate-default-acme-state"}
 
 
 class OfTheCluster:
@@ -108,7 +108,7 @@ async def stage(
 async def test_what_is_written_is_read(stage: Stage) -> None:
     """Label by label and byte by byte; one that is there is written over on request only."""
     secrets = stage.secrets
-    one, two = a_state("tfstate-default-acme"), a_state("tfstate-default-pool-1")
+    one, two = a_state("tfstate-default-acme-state"), a_state("tfstate-default-pool-1-state")
     assert await secrets.get(one.name) is None
     assert [] == await secrets.all()
 
@@ -127,7 +127,7 @@ async def test_what_is_written_is_read(stage: Stage) -> None:
 
 async def test_whether_terraform_may_run_is_known(stage: Stage) -> None:
     """Not where it is suspended or not there; and a lock is held or let go."""
-    secrets, name = stage.secrets, "tfstate-default-acme"
+    secrets, name = stage.secrets, "tfstate-default-acme-state"
     for suspended, at_work in ((None, False), (False, True), (True, False)):
         stage.work(suspended=suspended)
         assert at_work is await secrets.is_at_work("acme")
@@ -135,7 +135,7 @@ async def test_whether_terraform_may_run_is_known(stage: Stage) -> None:
     for holder in ("somebody", None, "another"):
         stage.lock(holder)
         assert (holder is not None) is await secrets.is_locked(name)
-    assert not await secrets.is_locked("tfstate-default-globex")
+    assert not await secrets.is_locked("tfstate-default-globex-state")
 
 
 # --- who copies in the cluster ----------------------------------------------------------------
@@ -166,7 +166,7 @@ async def test_the_account_in_the_cluster_copies_and_puts_nothing_back(
     rights: Cluster, tmp_path: Path
 ) -> None:
     """It lists; who may write states is a person."""
-    state = a_state("tfstate-default-acme")
+    state = a_state("tfstate-default-acme-state")
     async with api_client(rights.kubeconfig("tenantctl", "system:masters"), None) as api:
         people = StatesInCluster(api)
         if await people.get(state.name) is None:
@@ -188,14 +188,14 @@ def test_the_account_has_no_other_right(rights: Cluster) -> None:
     secret: dict[str, Any] = {
         "apiVersion": "v1",
         "kind": "Secret",
-        "metadata": {"name": "tfstate-default-acme", "namespace": INFRA},
+        "metadata": {"name": "tfstate-default-acme-state", "namespace": INFRA},
     }
     assert rights.list("v1", "Secret", INFRA, as_user=BACKUP).ok
     for namespace in ("tenants", "flux-system", "default", None):
         assert 403 == rights.list("v1", "Secret", namespace, as_user=BACKUP).code
     assert 403 == rights.delete(secret, as_user=BACKUP).code
     assert 403 == rights.apply(secret, as_user=BACKUP).code
-    created = {**secret, "metadata": {**secret["metadata"], "name": "tfstate-default-new"}}
+    created = {**secret, "metadata": {**secret["metadata"], "name": "tfstate-default-new-state"}}
     assert 403 == rights.create(created, as_user=BACKUP).code
     for version, kind in (
         ("v1", "ConfigMap"),

@@ -48,14 +48,14 @@ class Tenant:
         self._tool = program
         self._cluster = cluster
         self.name = name
-        self.secret = f"tfstate-default-{name}"
+        self.secret = f"tfstate-default-{name}-state"
         self._folder = folder
         folder.mkdir()
         (folder / "main.tf").write_text(MAIN, encoding="utf-8")
         self.run(
             "init",
             "-input=false",
-            f"-backend-config=secret_suffix={name}",
+            f"-backend-config=secret_suffix={name}-state",
             f"-backend-config=namespace={INFRA}",
             f"-backend-config=config_path={cluster.kubeconfig('terraform', 'system:masters')}",
         )
@@ -211,7 +211,7 @@ def test_another_state_is_never_written_over(
 def backend(tenant: Tenant) -> tuple[str, ...]:
     kubeconfig = tenant._cluster.kubeconfig("terraform", "system:masters")
     return (
-        f"-backend-config=secret_suffix={tenant.name}",
+        f"-backend-config=secret_suffix={tenant.name}-state",
         f"-backend-config=namespace={INFRA}",
         f"-backend-config=config_path={kubeconfig}",
     )
@@ -256,7 +256,7 @@ def test_a_copy_that_is_none_is_refused(
     whole = file.read_bytes()
     for data, text in (
         (whole[:-9], "not whole"),
-        (whole.replace(tenant.secret.encode(), b"tfstate-default-other"), "another thing's"),
+        (whole.replace(tenant.secret.encode(), b"tfstate-default-other-state"), "another thing's"),
         (whole.replace(b'"tfstate": "', b'"tfstate": "AAAA'), "no state of Terraform's"),
     ):
         file.write_bytes(data)

@@ -245,7 +245,9 @@ def test_state_plan_and_outputs_are_secrets(made: Stage, instance: Mapping[str, 
     name = instance["id"]
     secrets = made.secrets(instance)
 
-    assert {f"tfstate-default-{name}", f"tfplan-default-{name}", f"{name}-outputs"} == set(secrets)
+    assert {f"tfstate-default-{name}-state", f"tfplan-default-{name}", f"{name}-outputs"} == set(
+        secrets
+    )
     queue = f"{made.aws.url}/{ACCOUNT}/{names.queue_name(ENVIRONMENT, name)}"
     assert {
         "queue_url": queue.encode(),
@@ -295,8 +297,8 @@ def test_an_offboarded_tenant_is_gone_from_aws(made: Stage) -> None:
 
     assert set() == made.aws.traces("globex")
     left = made.secrets(GLOBEX)
-    assert ["tfstate-default-globex"] == list(left)
-    state = json.loads(gzip.decompress(left["tfstate-default-globex"]["tfstate"]))
+    assert ["tfstate-default-globex-state"] == list(left)
+    state = json.loads(gzip.decompress(left["tfstate-default-globex-state"]["tfstate"]))
     assert ([], {}) == (state["resources"], state["outputs"])
     assert own(ACME, "producer", "consumer") == made.aws.traces("acme")
 
@@ -350,4 +352,4 @@ def test_a_move_to_a_pool_removes_what_was_the_tenants_own(made: Stage) -> None:
     assert set() == made.aws.traces("acme")
     done(made.cluster.delete(made.terraform(last)))
     made.until_gone(ACME)
-    assert ["tfstate-default-acme"] == list(made.secrets(ACME))
+    assert ["tfstate-default-acme-state"] == list(made.secrets(ACME))

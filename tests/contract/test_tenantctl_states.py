@@ -22,8 +22,8 @@ from tenantctl.places import Bucket
 from tenantctl.states import copy, restore, versions
 from tenantctl.states_versions import BucketVersions
 
-ACME: Final = "tfstate-default-acme"
-TWO: Final = "tfstate-default-acme-two"
+ACME: Final = "tfstate-default-acme-state"
+TWO: Final = "tfstate-default-acme-two-state"
 PREFIX: Final = "states"
 
 

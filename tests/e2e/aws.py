@@ -31,6 +31,11 @@ REGION: Final = "eu-central-1"
 ENVIRONMENT: Final = "dev"
 CLUSTER: Final = "dev"
 CLUSTER_ARN: Final = f"arn:aws:eks:{REGION}:{ACCOUNT}:cluster/{CLUSTER}"
+#: Roles of verbs, too.
+_CONTROL_PLANE: Final = {
+    "addons": ["argo-workflows"],
+    "exports_bucket_arn": "arn:aws:s3:::dev-exports",
+}
 #: What the environment and its tenants are made of.
 _SERVICES: Final = "sqs,dynamodb,sts,iam,eks,cloudwatch"
 
@@ -103,7 +108,15 @@ def opened(folder: Path) -> Generator[Aws]:
         url = f"http://{HOST}:{port}"
         clients = _clients(url)
         _make_environment(clients)
-        apply_roles(tool, folder, url, environment=ENVIRONMENT, cluster=CLUSTER, region=REGION)
+        apply_roles(
+            tool,
+            folder,
+            url,
+            environment=ENVIRONMENT,
+            cluster=CLUSTER,
+            region=REGION,
+            variables=_CONTROL_PLANE,
+        )
         tagging = stack.enter_context(tagging_standin.serve(clients["eks"]))
         gated = gate_of_applied(
             url,

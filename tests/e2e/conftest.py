@@ -13,6 +13,7 @@ from e2e import aws, fleet, pod_identity_standin
 from e2e.aws import Aws
 from e2e.cluster.inside import is_inside
 from e2e.cluster.whole import Whole, opened
+from e2e.control import Control
 from e2e.fleet import Fleet
 from e2e.release import Release, prepared
 
@@ -57,6 +58,15 @@ def flux(whole: Whole, environment: Aws, release: Release) -> Generator[Fleet]:
         whole.cluster, environment, release, whole.registry.host, whole.folder / "fleet"
     ) as found:
         yield found
+
+
+@pytest.fixture(scope="session")
+def control(whole: Whole, environment: Aws, flux: Fleet) -> Control:
+    """Who brings tenants, moves them, and lets them go."""
+    flux.until_ready()
+    folder = whole.folder / "verbs"
+    folder.mkdir()
+    return Control(whole.cluster, environment, flux.origin.folder, folder)
 
 
 @pytest.fixture(autouse=True)

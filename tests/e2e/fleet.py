@@ -124,6 +124,14 @@ def files(aws: Aws, release: Release, registry: str, folder: Path) -> dict[str, 
     path = folder / facts.facts_path(ENVIRONMENT)
     given = facts.parse("facts", aws.facts(registry))
     path.write_bytes(facts.render(given, path.read_bytes()))
+    text = path.read_text("utf-8")
+    image = f"{registry}/tenantry/tenantctl@{release.digest('tenantctl')}"
+    path.write_text(text.replace("unset.invalid/tenantctl", image), "utf-8")
+    # As its comment says: facts name the image that the control plane runs.
+    followed = folder / f"clusters/{ENVIRONMENT}/kustomization.yaml"
+    text = followed.read_text("utf-8")
+    assert "control-plane|states" in text
+    followed.write_text(text.replace("control-plane|states", "states"), "utf-8")
     for train in (*_TRAINS, MODULE):
         part = MODULE if train == MODULE else "tenant-template"
         named = Named(release.version(part), release.digest(part))

@@ -125,10 +125,11 @@ class Terraforms:
 
     def _start(self, found: Object, archive: bytes, verb: str) -> None:
         name, spec = found["metadata"]["name"], found["spec"]
+        asked = spec.get("backendConfig", {})
         backend = {
-            "secret_suffix": name,
+            "secret_suffix": asked.get("secretSuffix", name),
             "namespace": NAMESPACE,
-            "in_cluster_config": True,
+            "in_cluster_config": asked.get("inClusterConfig", True),
         }
         given = {each["name"]: each["value"] for each in spec.get("vars", [])}
         files: dict[str, str | bytes] = {

@@ -14,6 +14,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 from iam.engine import open_engine
 from iam.gate import HOST, Gate, gate_up
@@ -22,7 +23,14 @@ from support import terraform
 
 
 def apply_roles(
-    tool: Path, folder: Path, engine_url: str, *, environment: str, cluster: str, region: str
+    tool: Path,
+    folder: Path,
+    engine_url: str,
+    *,
+    environment: str,
+    cluster: str,
+    region: str,
+    variables: Mapping[str, Any] | None = None,
 ) -> Roles:
     """Apply `modules/identity`, and read the roles back.
 
@@ -33,6 +41,7 @@ def apply_roles(
         environment: Whose roles.
         cluster: The environment's.
         region: Of the cluster.
+        variables: What else the module is told.
     """
     root = terraform.open_root(
         tool,
@@ -40,7 +49,7 @@ def apply_roles(
         AWS_ENDPOINT_URL=engine_url,
         AWS_REGION=region,
     )
-    root.write({"environment": environment, "cluster_name": cluster})
+    root.write({"environment": environment, "cluster_name": cluster, **(variables or {})})
     root.run("apply", "-input=false", "-auto-approve")
 
     async def read() -> Roles:

@@ -276,7 +276,7 @@ def _others() -> Iterator[Thing]:
     ):
         yield Thing(words, f"arn:aws:s3:::{name}-{ACCOUNT}", "bucket")
         of = "a copy" if name.startswith("local") else "a copy of staging"
-        yield Thing(of, f"arn:aws:s3:::{name}-{ACCOUNT}/tfstate-default-acme", "object")
+        yield Thing(of, f"arn:aws:s3:::{name}-{ACCOUNT}/tfstate-default-acme-state", "object")
     own = "key/11111111-2222-3333-4444-555555555555"
     for words, arn in (
         ("the key of copies", _arn("kms", own)),

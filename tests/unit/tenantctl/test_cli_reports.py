@@ -151,7 +151,7 @@ def test_without_a_place_for_copies_none_are_made(call: Call) -> None:
     ("failed", "status", "text"),
     [
         ({}, 0, "1 copied to the bucket, 2 were the same"),
-        ({"tfstate-default-acme": "denied"}, 6, "tfstate-default-acme: denied"),
+        ({"tfstate-default-acme-state": "denied"}, 6, "tfstate-default-acme-state: denied"),
     ],
 )
 def test_a_state_without_a_copy_is_told_by_the_status(
@@ -167,7 +167,7 @@ def test_a_state_without_a_copy_is_told_by_the_status(
         return None, "the bucket"
 
     async def copy(*_: Any) -> Copied:
-        return Copied(("tfstate-default-globex",), 2, failed)
+        return Copied(("tfstate-default-globex-state",), 2, failed)
 
     monkeypatch.setattr(App, "states", where)
     monkeypatch.setattr(states, "copy", copy)

@@ -167,7 +167,10 @@ async def test_what_the_cluster_keeps_of_nobody_is_named(tmp_path: Path) -> None
     await world.offboard("long-gone")
     world.clock.advance(16 * 86_400)
     await world.offboard("gone")
-    left = {"gone": ("Secret tenant-infra/tfstate-default-gone",), "long-gone": ("no one asks",)}
+    left = {
+        "gone": ("Secret tenant-infra/tfstate-default-gone-state",),
+        "long-gone": ("no one asks",),
+    }
 
     async def remains(instance_id: str) -> tuple[str, ...]:
         return left.get(instance_id, ())
@@ -180,7 +183,7 @@ async def test_what_the_cluster_keeps_of_nobody_is_named(tmp_path: Path) -> None
     found = await reconcile(world.control)
 
     assert kinds(found) == {"gone": "orphan", "nobody": "orphan"}
-    assert "tfstate-default-gone" in found[0].detail
+    assert "tfstate-default-gone-state" in found[0].detail
     assert "Namespace nobody, Terraform tenant-infra/nobody" in found[1].detail
     assert "git revert" in found[1].detail
 

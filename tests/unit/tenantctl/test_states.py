@@ -13,8 +13,8 @@ from tenantctl.errors import RefusedError, UnavailableError
 from tenantctl.places import Folder
 from tenantctl.states import State, Version, copy, restore, versions
 
-ACME = "tfstate-default-acme"
-POOL = "tfstate-default-pool-1"
+ACME = "tfstate-default-acme-state"
+POOL = "tfstate-default-pool-1-state"
 
 
 @pytest.fixture
@@ -166,7 +166,7 @@ async def test_versions_of_a_neighbour_are_nobodys_else() -> None:
     class Kept:
         async def of(self, begins: str) -> list[Version]:
             names = ("acme", "acme-two")
-            said = [f"tfstate-default-{name}" for name in names]
+            said = [f"tfstate-default-{name}-state" for name in names]
             return [
                 Version(name, version, "2026-11-23T10:00:00+00:00", is_latest)
                 for name in said
@@ -180,7 +180,8 @@ async def test_versions_of_a_neighbour_are_nobodys_else() -> None:
     found = await versions(Kept(), "acme")
     assert [(ACME, "v2"), (ACME, "v1")] == [(each.state, each.version) for each in found]
     latest = await versions(Kept(), None)
-    assert [(ACME, "v2"), (f"{ACME}-two", "v2")] == [(one.state, one.version) for one in latest]
+    two = "tfstate-default-acme-two-state"
+    assert [(ACME, "v2"), (two, "v2")] == [(one.state, one.version) for one in latest]
 
 
 def test_a_copy_has_no_more_of_a_secret_than_restoring_needs() -> None:

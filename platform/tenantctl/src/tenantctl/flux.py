@@ -31,7 +31,7 @@ from tenantctl.errors import InvalidError, UnavailableError
 from tenantctl.files import STATUS_ANNOTATION, SUSPENDED
 from tenantctl.model import Instance
 from tenantctl.ports import Applied, Outputs
-from tenantctl.states import is_empty_state
+from tenantctl.states import is_empty_state, state_name
 
 TENANTS: Final = "tenants"
 #: What the chart labels a namespace with.
@@ -182,7 +182,7 @@ class FluxCluster:
                 (f"Secret {INFRA}/{name}", self._secret_reader(name))
                 for name in (
                     f"{instance_id}-outputs",
-                    f"tfstate-default-{instance_id}",
+                    state_name(instance_id),
                     f"tfplan-default-{instance_id}",
                 )
             ),
@@ -199,7 +199,7 @@ class FluxCluster:
         """
         if await self._get(TERRAFORMS, instance_id) is not None:
             return
-        name = f"tfstate-default-{instance_id}"
+        name = state_name(instance_id)
         secret = await or_none(self._secret_reader(name), f"Secret {INFRA}/{name}")
         if secret is not None:
             if not is_empty_state((secret.data or {}).get("tfstate", "")):

@@ -19,7 +19,14 @@ from tenantctl.errors import ControlError, InvalidError, NotFoundError, RefusedE
 from tenantctl.places import ExportPlace
 
 _PREFIX: Final = "tfstate-default-"
+#: Terraform refuses, or falls over, where what it is told ends in `-1`, as names of pools do.
+_SUFFIX: Final = "-state"
 _KEYS: Final = frozenset({"name", "labels", "annotations", "type", "data"})
+
+
+def state_name(instance_id: str) -> str:
+    """The Secret of an instance's state, as the chart's backend and Terraform name it."""
+    return f"{_PREFIX}{instance_id}{_SUFFIX}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,7 +255,7 @@ async def versions(place: Versions, instance_id: str | None) -> list[Version]:
     if instance_id is None:
         latest = [each for each in await place.of(_PREFIX) if each.is_latest]
         return sorted(latest, key=lambda each: each.state)
-    return await place.of(_file(f"{_PREFIX}{instance_id}"))
+    return await place.of(_file(state_name(instance_id)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,7 +294,7 @@ async def restore(
         RefusedError: Terraform may run meanwhile, or there is a state that is not to be replaced.
         UnavailableError: Cluster or place do not answer, or deny.
     """
-    name = f"{_PREFIX}{instance_id}"
+    name = state_name(instance_id)
     data = await _read(place, name)
     if data is None:
         raise NotFoundError(f"{place} has no copy of {name}")
