@@ -66,7 +66,7 @@ bench: dev engine ## CPU, AWS calls and latency a message, beside their baseline
 bench-full: dev engine ## All figures: throughput, memory, noisy neighbours too | Python 3.11+, Node | 40 min
 	@exec $(python) -m tenantry_benchmarks --full $(ARGS)
 
-e2e: dev ## The story on a real Kubernetes of one node, in namespaces of its own | Go; Debian; root | 1 min
+e2e: dev ## The story on a real Kubernetes, in namespaces of its own | Go; Debian; Terraform; root | 15 min
 	@scripts/e2e.sh $(ARGS)
 
 cluster: dev ## That Kubernetes alone, for a person to look at, until Ctrl-C | as e2e | 20 s

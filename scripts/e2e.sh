@@ -29,11 +29,11 @@ for name in kubernetes coredns registry cosign reconciling crds; do
   "$python" scripts/tool.py "$name" >/dev/null
 done
 # What needs a network, before there is none.
-"$python" -m e2e.release
-
 if [ "${1:-}" = keep ]; then
+  "$python" -c 'from delivery import base; base.archive()'
   set -- "$python" -m e2e.cluster.keep "$folder"
 else
+  "$python" -m e2e.release
   set -- "$python" -m pytest -m e2e tests/e2e "$@"
 fi
 trap : INT # it is for those inside: what they leave is cleaned here

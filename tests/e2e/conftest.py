@@ -16,6 +16,7 @@ from e2e.cluster.whole import Whole, opened
 from e2e.control import Control
 from e2e.fleet import Fleet
 from e2e.release import Release, prepared
+from e2e.tenants import Routes
 
 
 @pytest.fixture(scope="session")
@@ -67,6 +68,12 @@ def control(whole: Whole, environment: Aws, flux: Fleet) -> Control:
     folder = whole.folder / "verbs"
     folder.mkdir()
     return Control(whole.cluster, environment, flux.origin.folder, folder)
+
+
+@pytest.fixture(scope="session")
+def routes(whole: Whole, environment: Aws) -> Routes:
+    """How clients come in."""
+    return Routes(whole.cluster, environment)
 
 
 @pytest.fixture(autouse=True)

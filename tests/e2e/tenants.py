@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import urllib.error
 import urllib.request
 from dataclasses import dataclass
@@ -44,15 +45,18 @@ TENANTS: Final = (GLOBEX, INITECH, ACME)
 
 @dataclass(frozen=True, slots=True)
 class Routes:
-    """How tenants' clients come in: at the Services, as a load balancer would."""
+    """How tenants' clients come in: at pods that are Ready, as a load balancer sends to them.
+
+    By a connection to the API server of each call's own: clients are threads.
+    """
 
     cluster: Cluster
     aws: Aws
 
-    def send(self, tenant: Tenant, payload: Any) -> dict[str, Any]:
-        """A message of the tenant's; what the producer answers."""
+    def send(self, tenant: Tenant, payload: Any, key: str = "") -> dict[str, Any]:
+        """A message of the tenant's, with an idempotency key; what the producer answers."""
         message = {"type": "order.placed", "payload": payload}
-        found: dict[str, Any] = self._ask(tenant, "producer", "/messages", message)
+        found: dict[str, Any] = self._ask(tenant, "producer", "/messages", message, key)
         return found
 
     def read(self, tenant: Tenant, message_id: str) -> dict[str, Any] | None:
@@ -78,17 +82,40 @@ class Routes:
         )
         return {item["message_id"]["S"]: item for page in pages for item in page["Items"]}
 
-    def _ask(self, tenant: Tenant, service: str, path: str, body: Any = None) -> Any:
+    def _ask(
+        self, tenant: Tenant, service: str, path: str, body: Any = None, key: str = ""
+    ) -> Any:
         namespace = tenant.producer if service == "producer" else tenant.consumer
-        found = self.cluster.get("v1", "Service", service, namespace).body["spec"]
-        [port] = [one["port"] for one in found["ports"] if one["name"] == "http"]
         request = urllib.request.Request(
-            f"http://{found['clusterIP']}:{port}{path}",
+            f"http://{random.choice(self._targets(namespace, service))}{path}",
             data=None if body is None else json.dumps(body).encode(),
             headers={
                 "Authorization": f"Bearer {self.aws.issuer.token(tenant.id)}",
                 "Content-Type": "application/json",
+                **({"Idempotency-Key": key} if key else {}),
             },
         )
         with urllib.request.urlopen(request, timeout=30) as answer:
             return json.load(answer)
+
+    def _targets(self, namespace: str, service: str) -> list[str]:
+        """Addresses of a Service's pods that are Ready.
+
+        Raises:
+            ConnectionRefusedError: There is none: a load balancer answers 503.
+        """
+        with self.cluster.beside() as api:
+            listed = api.list("discovery.k8s.io/v1", "EndpointSlice", namespace)
+        found = [
+            f"{address}:{port['port']}"
+            for each in listed.body["items"]
+            if each["metadata"]["labels"].get("kubernetes.io/service-name") == service
+            for port in each.get("ports") or ()
+            if port["name"] == "http"
+            for one in each.get("endpoints") or ()
+            if one.get("conditions", {}).get("ready")
+            for address in one["addresses"]
+        ]
+        if not found:
+            raise ConnectionRefusedError(f"no pod of {namespace}/{service} is Ready")
+        return found

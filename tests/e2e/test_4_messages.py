@@ -5,17 +5,10 @@ from __future__ import annotations
 import pytest
 
 from e2e.aws import Aws
-from e2e.cluster.whole import Whole
 from e2e.tenants import TENANTS, Routes, Tenant
 from support.waiting import wait_for
 
 pytestmark = pytest.mark.e2e
-
-
-@pytest.fixture(scope="module")
-def routes(whole: Whole, environment: Aws) -> Routes:
-    """How clients come in."""
-    return Routes(whole.cluster, environment)
 
 
 @pytest.mark.usefixtures("control")

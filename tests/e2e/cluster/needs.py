@@ -21,6 +21,8 @@ _PROGRAMS: Final = {
     "gcc": "gcc",
     "debootstrap": "debootstrap",
     "flock": "util-linux",
+    "buildah": "buildah",
+    "git": "git",
 }
 _PLUGINS: Final = ("host-local", "loopback", "portmap", "ptp")
 _CONTROLLERS: Final = ("cpu", "cpuacct", "cpuset", "memory", "pids", "devices")
@@ -36,6 +38,8 @@ def missing() -> list[str]:
         for program, package in _PROGRAMS.items()
         if shutil.which(program) is None
     ]
+    if shutil.which("terraform") is None and shutil.which("tofu") is None:
+        found.append("terraform or tofu: what tenants' queues and tables are made with")
     if not all((CNI / plugin).exists() for plugin in _PLUGINS):
         found.append(f"{CNI}: a package of Debian's, containernetworking-plugins")
     return found + _control_groups(Path("/sys/fs/cgroup"))
