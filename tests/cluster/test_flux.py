@@ -8,6 +8,7 @@ import json
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, Final
 
 import pytest
@@ -282,6 +283,21 @@ async def test_who_may_not_read_is_told_what(there: Cluster) -> None:
         why = r"helmreleases tenants/.*: the cluster denies it: helm.* is forbidden: User"
         with pytest.raises(UnavailableError, match=why):
             await flux.applied("zenith")
+
+
+async def test_a_key_that_is_of_another_certificate_is_said(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    """Regression: where two had written the file at once, it was a traceback."""
+    said = yaml.safe_load(cluster.kubeconfig("mixed-up").read_text("utf-8"))
+    user = said["users"][0]["user"]
+    user["client-key"] = str(Path(user["client-key"]).with_name("admin.key"))
+    path = tmp_path / "kubeconfig"
+    path.write_text(yaml.safe_dump(said), "utf-8")
+
+    with pytest.raises(InvalidError, match=r"cannot be reached: .*KEY_VALUES_MISMATCH"):
+        async with connected(path, None):
+            pass
 
 
 async def test_a_kubeconfig_that_is_none_is_named(there: Cluster) -> None:

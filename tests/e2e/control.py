@@ -10,8 +10,9 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Lock
 from typing import Any, Final
 
 from e2e.aws import CLUSTER_ARN, ENVIRONMENT, REGION, Aws
@@ -69,6 +70,7 @@ class Control:
     aws: Aws
     fleet: Path
     folder: Path
+    _files: Lock = field(default_factory=Lock)
 
     @property
     def exports(self) -> Path:
@@ -78,22 +80,8 @@ class Control:
     def run(self, verb: str, *words: str) -> Told:
         """`tenantctl` with a verb, as the verb's account."""
         place = self.folder / verb
-        place.mkdir(exist_ok=True)
-        user = f"system:serviceaccount:{NAMESPACE}:{verb}"
-        groups = ("system:authenticated", "system:serviceaccounts")
-        kubeconfig = self.cluster.kubeconfig(user, *groups, f"system:serviceaccounts:{NAMESPACE}")
-        (place / f"{ENVIRONMENT}.toml").write_text(
-            _CONTEXT.format(
-                environment=ENVIRONMENT,
-                exports=self.exports,
-                fleet=self.fleet,
-                cache=place / "cache",
-                kubeconfig=kubeconfig,
-                region=REGION,
-                endpoint=self.aws.gate.url,
-            ),
-            "utf-8",
-        )
+        with self._files:
+            self._prepare(verb, place)
         role = self.aws.role_of(NAMESPACE, verb)
         assert role is not None, f"{verb} has no association"
         given = self.aws.gate.pod(role, cluster_arn=CLUSTER_ARN, namespace=NAMESPACE, account=verb)
@@ -115,3 +103,24 @@ class Control:
         )
         result = json.loads(done.stdout) if done.returncode == 0 else {}
         return Told(done.returncode, result, done.stderr + done.stdout)
+
+    def _prepare(self, verb: str, place: Path) -> None:
+        """The verb's certificate and context, which all that run it at once share."""
+        if place.exists():
+            return
+        place.mkdir()
+        user = f"system:serviceaccount:{NAMESPACE}:{verb}"
+        groups = ("system:authenticated", "system:serviceaccounts")
+        kubeconfig = self.cluster.kubeconfig(user, *groups, f"system:serviceaccounts:{NAMESPACE}")
+        (place / f"{ENVIRONMENT}.toml").write_text(
+            _CONTEXT.format(
+                environment=ENVIRONMENT,
+                exports=self.exports,
+                fleet=self.fleet,
+                cache=place / "cache",
+                kubeconfig=kubeconfig,
+                region=REGION,
+                endpoint=self.aws.gate.url,
+            ),
+            "utf-8",
+        )

@@ -98,9 +98,10 @@ async def api_client(
                 context=context,
                 client_configuration=settings,
             )
+        client = ApiClient(settings)  # it reads certificate and key, which may be no pair
     except (config.ConfigException, OSError) as error:
         raise InvalidError(f"the cluster cannot be reached: {error}") from error
-    async with ApiClient(settings) as api:
+    async with client as api:
         yield api
 
 
