@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from delivery import base
-from e2e import aws, fleet, pod_identity_standin
+from e2e import aws, fleet, network_standin, pod_identity_standin
 from e2e.aws import Aws
 from e2e.cluster.inside import is_inside
 from e2e.cluster.whole import Whole, opened
@@ -30,10 +30,14 @@ def release() -> Release:
 
 @pytest.fixture(scope="session")
 def whole(release: Release) -> Generator[Whole]:
-    """A cluster that runs pods."""
+    """A cluster that runs pods, and holds them to network policies."""
     folder = Path(os.environ["TENANTRY_E2E_FOLDER"])
-    with opened(folder, release.folder / "data") as found:
+    with (
+        opened(folder, release.folder / "data") as found,
+        network_standin.in_force(found.cluster) as wrong,
+    ):
         yield found
+    assert not wrong, wrong
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import yaml
 
-from e2e.cluster import groups
+from e2e.cluster import dns, groups
 from e2e.cluster.inside import ADDRESS, NODES
 from e2e.cluster.needs import CNI
 from support.cluster import Cluster
@@ -22,9 +22,6 @@ from support.waiting import wait_for
 
 #: Of all nodes.
 PODS: Final = "10.90.0.0/16"
-#: Of the Service of CoreDNS.
-DNS: Final = "10.96.0.10"
-DOMAIN: Final = "cluster.local"
 
 
 #: What a node is for; pods of others stay away from it.
@@ -152,8 +149,8 @@ class Node:
             # What the machine has beside is not this cluster's to judge.
             "evictionHard": {"memory.available": "100Mi", "nodefs.available": "1%"},
             "imageGCHighThresholdPercent": 100,
-            "clusterDNS": [DNS],
-            "clusterDomain": DOMAIN,
+            "clusterDNS": [dns.ADDRESS],
+            "clusterDomain": dns.DOMAIN,
             "resolvConf": "",
             "volumePluginDir": str(self._folder / "volume-plugins"),
             "healthzPort": 0,

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import contextlib
-import platform
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import tool
+from e2e.cluster import dns
+from e2e.cluster.images import push_pause
 from e2e.cluster.inside import ADDRESS, is_inside
-from e2e.cluster.node import DNS, DOMAIN, PLACES, Node, start_proxy
+from e2e.cluster.node import PLACES, Node, start_proxy
 from support.cluster import Cluster, open_cluster
 from support.registry_process import Served
-from tenantry_delivery.content import Content, artefact, canonical, digest_of
 from tenantry_delivery.registry import Registry
 
 COMMANDS: Final = (
@@ -31,11 +30,6 @@ _FOLLOWED: Final = (
     "CustomResourceDefinition",
     "terraforms.infra.contrib.fluxcd.io",
 )
-_LAYER: Final = "application/vnd.oci.image.layer.v1.tar"
-_CONFIG: Final = "application/vnd.oci.image.config.v1+json"
-_VERSION: Final = "1"
-#: It holds a pod's namespaces, and does nothing.
-_PAUSE: Final = "#include <unistd.h>\nint main(void) { for (;;) pause(); }\n"
 
 
 @dataclass
@@ -124,77 +118,9 @@ def opened(folder: Path, published: Path | None = None) -> Generator[Whole]:
             }
             for node in nodes.values():
                 node.start()
-            start_dns(cluster, folder)
             for node in nodes.values():
                 node.wait()
+            dns.start(cluster, registry)
             yield Whole(cluster, nodes, registry, folder)
     finally:
         served.end()
-
-
-def push_pause(registry: Registry) -> str:
-    """The image that holds a pod's namespaces; how it is named."""
-    with tempfile.TemporaryDirectory(prefix="pause-") as scratch:
-        program = Path(scratch) / "pause"
-        words = ["gcc", "-static", "-Os", "-x", "c", "-", "-o", str(program)]
-        subprocess.run(words, input=_PAUSE.encode(), check=True, capture_output=True)
-        program.chmod(0o755)
-        words = ["tar", "--owner=0", "--group=0", "-C", scratch, "-cf", "-", "pause"]
-        layer = subprocess.run(words, check=True, capture_output=True).stdout
-    content = image(layer, "/pause")
-    registry.push("pause", content)
-    registry.name("pause", content, _VERSION)
-    return f"{registry.host}/pause:{_VERSION}"
-
-
-def image(layer: bytes, *entrypoint: str) -> Content:
-    """Of one layer, for this machine."""
-    config = {
-        "architecture": {"aarch64": "arm64"}.get(platform.machine(), "amd64"),
-        "os": "linux",
-        "config": {"Entrypoint": list(entrypoint)},
-        "rootfs": {"type": "layers", "diff_ids": [digest_of(layer)]},
-    }
-    return artefact(layer, _LAYER, canonical(config), _CONFIG, {})
-
-
-def start_dns(cluster: Cluster, folder: Path) -> None:
-    """CoreDNS beside the node, behind the Service that pods ask."""
-    found = tool.built("coredns")
-    assert found is not None, "`make tools` builds it"
-    path = folder / "Corefile"
-    path.write_text(
-        f"""\
-.:53 {{
-  bind {ADDRESS}
-  errors
-  kubernetes {DOMAIN} in-addr.arpa {{
-    kubeconfig {cluster.kubeconfig("coredns", "system:masters")}
-  }}
-}}
-""",
-        "utf-8",
-    )
-    cluster.run(str(found / "coredns"), {"conf": path})
-    metadata = {"name": "kube-dns", "namespace": "kube-system"}
-    ports = [{"name": f"dns-{way.lower()}", "port": 53, "protocol": way} for way in ("UDP", "TCP")]
-    answer = cluster.apply(
-        [
-            {
-                "apiVersion": "v1",
-                "kind": "Service",
-                "metadata": metadata,
-                "spec": {"clusterIP": DNS, "ports": ports},
-            },
-            {
-                "apiVersion": "discovery.k8s.io/v1",
-                "kind": "EndpointSlice",
-                "metadata": metadata | {"labels": {"kubernetes.io/service-name": "kube-dns"}},
-                "addressType": "IPv4",
-                "endpoints": [{"addresses": [ADDRESS], "conditions": {"ready": True}}],
-                "ports": ports,
-            },
-        ],
-        dry_run=False,
-    )
-    assert answer.ok, answer.message
