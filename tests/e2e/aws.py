@@ -30,6 +30,8 @@ ACCOUNT: Final = "000000000000"
 REGION: Final = "eu-central-1"
 ENVIRONMENT: Final = "dev"
 CLUSTER: Final = "dev"
+#: Tenants are at names below it.
+DOMAIN: Final = "t.example.com"
 CLUSTER_ARN: Final = f"arn:aws:eks:{REGION}:{ACCOUNT}:cluster/{CLUSTER}"
 #: Roles of verbs, too.
 _CONTROL_PLANE: Final = {
@@ -77,7 +79,7 @@ class Aws:
             "account": ACCOUNT,
             "region": REGION,
             "registry": registry,
-            "domain": "t.example.com",
+            "domain": DOMAIN,
             "queueUrlPrefix": f"{self.url}/{ACCOUNT}",
             "identity": {
                 "issuer": ISSUER,

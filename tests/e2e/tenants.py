@@ -4,54 +4,54 @@ from __future__ import annotations
 
 import json
 import random
+import time
 import urllib.error
 import urllib.request
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any, Final
 
-from e2e.aws import Aws
+from e2e.aws import DOMAIN, Aws
 from support.cluster import Cluster
+from support.kube_api import Object
 from tenantctl.model import Home, Instance
 
+#: How long a load balancer goes on as it was told, in seconds.
+_LAG_SECONDS: Final = 1.0
 POOL: Final = Instance(id="pool-1", kind="pool", home=Home("basic", "pool-1"), ring="r0")
 
 
 @dataclass(frozen=True, slots=True)
 class Tenant:
-    """A tenant, and where its services and its items are.
+    """A tenant, as it comes.
 
     Attributes:
-        producer: The namespace of what it sends to.
-        consumer: The namespace of what stores its messages, and reads them.
-        table: Where they are.
+        instance: What has its queue and table.
     """
 
     id: str
     tier: str
-    producer: str
-    consumer: str
-
-    @property
-    def table(self) -> str:
-        """Where its items are."""
-        return f"dev-{self.consumer}-messages"
+    instance: str
 
 
-GLOBEX: Final = Tenant("globex", "basic", "pool-1", "pool-1")
-INITECH: Final = Tenant("initech", "advanced", "pool-1", "initech")
-ACME: Final = Tenant("acme", "premium", "acme", "acme")
+GLOBEX: Final = Tenant("globex", "basic", POOL.id)
+INITECH: Final = Tenant("initech", "advanced", "initech")
+ACME: Final = Tenant("acme", "premium", "acme")
 TENANTS: Final = (GLOBEX, INITECH, ACME)
 
 
 @dataclass(frozen=True, slots=True)
 class Routes:
-    """How tenants' clients come in: at pods that are Ready, as a load balancer sends to them.
+    """How tenants' clients come in: as the Ingresses say, at pods that are Ready.
 
-    By a connection to the API server of each call's own: clients are threads.
+    A stand-in of load balancers and of the names that lead to them: the host of a tenant leads to
+    the Ingress that names it, what that has no service for to the pool's. By a connection to the
+    API server of each call's own: clients are threads.
     """
 
     cluster: Cluster
     aws: Aws
+    _known: dict[tuple[str, str], tuple[float, list[str]]] = field(default_factory=dict)
 
     def send(self, tenant: Tenant, payload: Any, key: str = "") -> dict[str, Any]:
         """A message of the tenant's, with an idempotency key; what the producer answers."""
@@ -75,19 +75,24 @@ class Routes:
             self.aws.clients["dynamodb"]
             .get_paginator("query")
             .paginate(
-                TableName=tenant.table,
+                TableName=self.table(tenant),
                 KeyConditionExpression="tenant_id = :tenant",
                 ExpressionAttributeValues={":tenant": {"S": tenant.id}},
             )
         )
         return {item["message_id"]["S"]: item for page in pages for item in page["Items"]}
 
+    def table(self, tenant: Tenant) -> str:
+        """Where its placement says that its messages are."""
+        key = {"tenant_id": {"S": tenant.id}}
+        found = self.aws.clients["dynamodb"].get_item(TableName="dev-tenants", Key=key)
+        return str(found["Item"]["table_name"]["S"])
+
     def _ask(
         self, tenant: Tenant, service: str, path: str, body: Any = None, key: str = ""
     ) -> Any:
-        namespace = tenant.producer if service == "producer" else tenant.consumer
         request = urllib.request.Request(
-            f"http://{random.choice(self._targets(namespace, service))}{path}",
+            f"http://{random.choice(self._targets(tenant, service))}{path}",
             data=None if body is None else json.dumps(body).encode(),
             headers={
                 "Authorization": f"Bearer {self.aws.issuer.token(tenant.id)}",
@@ -98,13 +103,18 @@ class Routes:
         with urllib.request.urlopen(request, timeout=30) as answer:
             return json.load(answer)
 
-    def _targets(self, namespace: str, service: str) -> list[str]:
+    def _targets(self, tenant: Tenant, service: str) -> list[str]:
         """Addresses of a Service's pods that are Ready.
 
         Raises:
             ConnectionRefusedError: There is none: a load balancer answers 503.
         """
+        seen, found = self._known.get((tenant.id, service), (0.0, []))
+        if found and time.monotonic() - seen < _LAG_SECONDS:
+            return found
         with self.cluster.beside() as api:
+            listed = api.list("networking.k8s.io/v1", "Ingress")
+            namespace = _leads_to(listed.body["items"], tenant, service)
             listed = api.list("discovery.k8s.io/v1", "EndpointSlice", namespace)
         found = [
             f"{address}:{port['port']}"
@@ -118,4 +128,15 @@ class Routes:
         ]
         if not found:
             raise ConnectionRefusedError(f"no pod of {namespace}/{service} is Ready")
+        self._known[tenant.id, service] = time.monotonic(), found
         return found
+
+
+def _leads_to(ingresses: Sequence[Object], tenant: Tenant, service: str) -> str:
+    """The namespace of the service that a tenant's requests come to."""
+    for each in ingresses:
+        for rule in each["spec"]["rules"]:
+            names = {path["backend"]["service"]["name"] for path in rule["http"]["paths"]}
+            if rule.get("host") == f"{tenant.id}.{DOMAIN}" and service in names:
+                return str(each["metadata"]["namespace"])
+    return POOL.id  # its Ingress has no host, and takes all others

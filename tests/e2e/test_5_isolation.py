@@ -116,8 +116,8 @@ def test_a_pods_role_opens_its_own_queue_and_table_and_no_other(
 ) -> None:
     """With the credentials that the pod has, past its own program."""
     by_instance = {
-        tenant.consumer: of_aws(
-            environment, tenant.consumer, tenant.id, min(routes.stored(tenant))
+        tenant.instance: of_aws(
+            environment, tenant.instance, tenant.id, min(routes.stored(tenant))
         )
         for tenant in TENANTS
     }

@@ -223,7 +223,7 @@ class Cluster(Api):
     def beside(self) -> Generator[Cluster]:
         """The same server by a connection of its own, for another thread."""
         found = copy.copy(self)
-        found._connection, found._kinds = None, {}
+        found._connection = None
         try:
             yield found
         finally:
