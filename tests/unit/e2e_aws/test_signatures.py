@@ -139,3 +139,14 @@ def test_an_instant_that_is_none_is_not_taken(stamp: str) -> None:
     """Nor one of another day than the key is for."""
     good = signed()
     assert "signature" == reason(replace(good, headers={**good.headers, "x-amz-date": stamp}))
+
+
+@pytest.mark.parametrize("part", [1, 2, 3], ids=["day", "region", "service"])
+def test_a_key_is_for_a_day_a_region_and_a_service(part: int) -> None:
+    """What the header says of them is what was signed."""
+    good = lean()
+    said = good.headers["authorization"].split("/")
+    said[part] = "20200101" if part == 1 else "other"
+    assert "signature" == reason(
+        replace(good, headers={**good.headers, "authorization": "/".join(said)})
+    )
