@@ -1,7 +1,8 @@
 """AWS as the cluster has it: an engine, and before it the gate that decides by the roles in it.
 
-Pods call the gate, which listens at an address of theirs; the engine listens on loopback, where
-the story looks past the gate with clients of its own.
+Pods call the door before the gate, which listens at an address of theirs: it takes what is signed
+with a key of its own only. The engine listens on loopback, where the story looks past both with
+clients of its own.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import boto3
 from botocore.config import Config
 
 from e2e.cluster.inside import ADDRESS
+from e2e.door.door_standin import Door, door_up
 from iam.applied import apply_roles, gate_of_applied
 from iam.gate import HOST, Gate, in_thread
 from support import tagging_standin, terraform
@@ -48,7 +50,8 @@ class Aws:
 
     Attributes:
         url: Of the engine.
-        gate: What pods call.
+        gate: Who decides.
+        door: What pods call: it knows who they are.
         clients: By service.
         issuer: Of tenants' tokens.
         jwks: Where its keys are.
@@ -56,6 +59,7 @@ class Aws:
 
     url: str
     gate: Gate
+    door: Door
     clients: Mapping[str, Any]
     issuer: Issuer
     jwks: str
@@ -87,7 +91,7 @@ class Aws:
                 "jwks": self.jwks,
                 "cidrs": [f"{ADDRESS}/32"],
             },
-            "local": {"awsEndpointUrl": self.gate.url},
+            "local": {"awsEndpointUrl": self.door.url},
             "network": {"endpointCidrs": [f"{ADDRESS}/32"]},
         }
 
@@ -125,15 +129,15 @@ def opened(folder: Path) -> Generator[Aws]:
             environment=ENVIRONMENT,
             region=REGION,
             elsewhere={"tagging": tagging},
-            host=ADDRESS,
         )
         gate = stack.enter_context(in_thread(gated))
+        door = stack.enter_context(in_thread(door_up(gate, host=ADDRESS)))
         issuer = Issuer.create(folder)
         public = folder / "public"
         public.mkdir()
         issuer.jwks = issuer.jwks.rename(public / issuer.jwks.name)
         jwks = f"{stack.enter_context(served(public, ADDRESS))}/{issuer.jwks.name}"
-        yield Aws(url, gate, clients, issuer, jwks)
+        yield Aws(url, gate, door, clients, issuer, jwks)
 
 
 def _clients(url: str) -> dict[str, Any]:

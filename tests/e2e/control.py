@@ -89,7 +89,7 @@ class Control:
             "PATH": os.environ["PATH"],
             "HOME": str(place),
             "TENANTCTL_CONTEXTS": str(place),
-            **given,
+            **self.aws.door.issue(given).environment(self.aws.door.url),
         }
         tenantctl = Path(sys.executable).with_name("tenantctl")
         done = subprocess.run(
@@ -120,7 +120,7 @@ class Control:
                 cache=place / "cache",
                 kubeconfig=kubeconfig,
                 region=REGION,
-                endpoint=self.aws.gate.url,
+                endpoint=self.aws.door.url,
             ),
             "utf-8",
         )

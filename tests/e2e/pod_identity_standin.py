@@ -4,7 +4,7 @@ Honours: the webhook gives the agent's address and a token to pods of an account
 association when they are made, leaves alone what a container says itself, and is passed over where
 it does not answer; the agent takes a token of audience `pods.eks.amazonaws.com`, which the API
 server vouches for, and gives a session of the association's role with the session tags of EKS,
-through that role's trust policy. Does not: refuse by node, cache, expire sessions, or delay an
+through that role's trust policy, for six hours. Does not: refuse by node, cache, or delay an
 association, which EKS spreads within seconds.
 """
 
@@ -13,7 +13,6 @@ from __future__ import annotations
 import base64
 import json
 import ssl
-import time
 from collections.abc import Generator, Mapping
 from contextlib import ExitStack, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -35,7 +34,9 @@ _SET: Final = {
     "AWS_CONTAINER_CREDENTIALS_FULL_URI": _URI,
     "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE": _FILE,
 }
-_HOUR: Final = 3_600
+_ACCOUNT: Final = "system:serviceaccount:"
+#: What the API server says of a token that is bound to a pod.
+_POD: Final = {"authentication.kubernetes.io/pod-name", "authentication.kubernetes.io/pod-uid"}
 
 
 @contextmanager
@@ -127,8 +128,11 @@ def _credentials(api: Cluster, aws: Aws, token: str) -> tuple[int, dict[str, Any
     if not status.get("authenticated"):
         return 400, {"message": f"the token is none: {status.get('error', 'refused')}"}
     user = status["user"]
-    _, _, namespace, account = user["username"].split(":")
     extra = user.get("extra", {})
+    is_of_a_pod = _POD <= extra.keys() and user["username"].startswith(_ACCOUNT)
+    if not is_of_a_pod or AUDIENCE not in status.get("audiences", []):
+        return 400, {"message": "the token is of no pod, or for somebody else"}
+    namespace, account = user["username"].removeprefix(_ACCOUNT).split(":")
     role = aws.role_of(namespace, account)
     if role is None:
         return 404, {"message": f"no association for {account} of {namespace}"}
@@ -143,14 +147,7 @@ def _credentials(api: Cluster, aws: Aws, token: str) -> tuple[int, dict[str, Any
         )
     except GateError as error:
         return 403, {"message": str(error)}
-    ends = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 6 * _HOUR))
-    return 200, {
-        "AccessKeyId": given["AWS_ACCESS_KEY_ID"],
-        "SecretAccessKey": given["AWS_SECRET_ACCESS_KEY"],
-        "Token": "gate",
-        "AccountId": aws.gate.account,
-        "Expiration": ends,
-    }
+    return 200, aws.door.issue(given).answer(aws.gate.account)
 
 
 def _configuration(cluster: Cluster, port: int) -> dict[str, Any]:

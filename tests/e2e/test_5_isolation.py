@@ -85,11 +85,11 @@ def test_a_pod_reaches_what_is_its_own_and_nothing_else(
     whole: Whole, environment: Aws, addresses: dict[str, str], instance: str
 ) -> None:
     """By the network: names, AWS; and neither a pod of others, nor the cluster, nor the world."""
-    gate = urlsplit(environment.gate.url)
+    door = urlsplit(environment.door.url)
     server = urlsplit(whole.cluster.url)
     allowed: Tries = {
         "names": ["resolve", "consumer.pool-1.svc.cluster.local"],
-        "AWS": ["connect", gate.hostname, gate.port],
+        "AWS": ["connect", door.hostname, door.port],
     }
     refused: Tries = {
         "the API server's Service": ["connect", "10.96.0.1", 443],

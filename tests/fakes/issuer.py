@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import os
 import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -56,6 +57,8 @@ def claims(**changes: Any) -> dict[str, Any]:
 
 def token(key: str = "key-1", headers: dict[str, Any] | None = None, **changes: Any) -> str:
     """A token signed with the key of this name."""
+    # A token of the collection would be old by the time that a long suite comes to its test.
+    assert "PYTEST_CURRENT_TEST" in os.environ, "mint tokens within tests"
     return signed(json.dumps(claims(**changes)).encode(), key, headers)
 
 

@@ -27,7 +27,7 @@ from collections.abc import (
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from threading import Thread
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 from xml.sax.saxutils import escape
 
 import aiohttp
@@ -248,9 +248,12 @@ async def gate_up(
             await runner.cleanup()
 
 
+T = TypeVar("T")
+
+
 @contextmanager
-def in_thread(manager: AbstractAsyncContextManager[Gate]) -> Generator[Gate, None, None]:
-    """A gate for tests without an event loop: it runs in a thread of its own."""
+def in_thread(manager: AbstractAsyncContextManager[T]) -> Generator[T, None, None]:
+    """A server for tests without an event loop: it runs in a thread of its own."""
     loop = asyncio.new_event_loop()
     thread = Thread(target=loop.run_forever, name="gate")
     thread.start()
@@ -259,9 +262,9 @@ def in_thread(manager: AbstractAsyncContextManager[Gate]) -> Generator[Gate, Non
         return asyncio.run_coroutine_threadsafe(coroutine, loop).result(timeout=30)
 
     try:
-        gate: Gate = run(manager.__aenter__())
+        found: T = run(manager.__aenter__())
         try:
-            yield gate
+            yield found
         finally:
             run(manager.__aexit__(None, None, None))
     finally:

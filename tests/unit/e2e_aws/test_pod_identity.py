@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping
+import time
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any, Final, cast
@@ -10,6 +11,7 @@ from typing import Any, Final, cast
 import pytest
 
 from e2e.aws import CLUSTER_ARN, Aws
+from e2e.door.door_standin import Door
 from e2e.pod_identity_standin import AUDIENCE, _credentials, patched
 from iam.gate import Gate, RolePolicies, gate_up
 from iam.policies import parse
@@ -41,12 +43,15 @@ class Server:
     """An API server that knows pods' tokens."""
 
     users: Mapping[str, dict[str, Any]]
+    audiences: Sequence[str] = (AUDIENCE,)
     asked: list[Any] = field(default_factory=list)
 
     def create(self, review: dict[str, Any]) -> Any:
         self.asked.append(review)
         user = self.users.get(review["spec"]["token"])
-        status = {"authenticated": True, "user": user} if user else {"error": "invalid token"}
+        if user is None:
+            return SimpleNamespace(body={"status": {"error": "invalid token"}})
+        status = {"authenticated": True, "user": user, "audiences": self.audiences}
         return SimpleNamespace(body={"status": status})
 
 
@@ -64,6 +69,7 @@ class World:
     """Associations of two accounts, one with a role that is not for its namespace."""
 
     gate: Gate
+    door: Door
     server: Server
 
     def role_of(self, namespace: str, account: str) -> str | None:
@@ -80,7 +86,7 @@ async def world() -> AsyncGenerator[World, None]:
 
     server = Server({f"{ns}.{sa}": of_pod(ns, sa) for ns in ("acme", "globex") for sa in "ab"})
     async with gate_up("http://127.0.0.1:1", [role("of-acme", "acme")], tags=tags) as gate:
-        yield World(gate, server)
+        yield World(gate, Door(gate, time.time), server)
 
 
 def test_a_pod_gets_its_roles_session_with_the_tags_of_eks(world: World) -> None:
@@ -110,6 +116,18 @@ def test_a_token_is_vouched_for_with_its_audience(world: World) -> None:
     assert "invalid token" in said["message"]
     [review] = world.server.asked
     assert {"token": "made-up", "audiences": [AUDIENCE]} == review["spec"]
+
+
+def test_a_token_of_no_pod_is_none(world: World) -> None:
+    """Somebody can have made it for an account alone."""
+    world.server.users["acme.a"]["extra"] = {}
+    assert 400 == world.ask("acme.a")[0]
+
+
+def test_a_server_that_knows_no_audiences_does_not_vouch(world: World) -> None:
+    """It passes over what it was asked for; the answer does not name it."""
+    world.server.audiences = ()
+    assert 400 == world.ask("acme.a")[0]
 
 
 def test_without_an_association_there_are_no_credentials(world: World) -> None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import pytest
@@ -15,7 +15,7 @@ from botocore.credentials import Credentials
 from e2e.door.signatures import Asked, Key, refusal
 from tenantry.transport.signing import Endpoint, Signer
 
-NOW: Final = float(int(time.time()))
+NOW: Final = 1_800_000_000.0
 KEY: Final = Key("gate0001", "secret", "token", NOW + 900)
 BODY: Final = b'{"QueueUrl": "q"}'
 ENDPOINT: Final = Endpoint(
@@ -27,8 +27,16 @@ ENDPOINT: Final = Endpoint(
 )
 
 
+@pytest.fixture(autouse=True)
+def botocores_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It stands still at NOW."""
+    monkeypatch.setattr(
+        "botocore.auth.get_current_datetime", lambda: datetime.fromtimestamp(NOW, UTC)
+    )
+
+
 def signed(path: str = "/", *, key: Key = KEY, more: Mapping[str, str] | None = None) -> Asked:
-    """A call as botocore signs it, now."""
+    """A call as botocore signs it at NOW."""
     request = AWSRequest(
         "POST",
         f"http://127.0.0.1:4566{path}",

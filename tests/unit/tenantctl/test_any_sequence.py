@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -290,4 +291,4 @@ _SETTINGS = settings(
 AnySequence.TestCase.settings = settings(_SETTINGS, max_examples=100, stateful_step_count=12)
 TestAnySequence = AnySequence.TestCase
 OverGit.TestCase.settings = settings(_SETTINGS, max_examples=6, stateful_step_count=8)
-TestOverGit = OverGit.TestCase
+TestOverGit = pytest.mark.faults(OverGit.TestCase)

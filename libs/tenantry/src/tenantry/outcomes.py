@@ -42,6 +42,10 @@ _BY_CODE: Final = {
             "ExpiredToken",
             "ExpiredTokenException",
             "InvalidClientTokenId",
+            "InvalidSignatureException",
+            "MissingAuthenticationToken",
+            "MissingAuthenticationTokenException",
+            "SignatureDoesNotMatch",
             "UnrecognizedClientException",
         ),
     }.items()
