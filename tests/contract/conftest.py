@@ -53,6 +53,12 @@ def _engine_gap(request: pytest.FixtureRequest) -> None:
                 )
 
 
+@pytest.fixture(autouse=True)
+def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a busy machine two seconds pass before a loop looks at its connection."""
+    monkeypatch.setattr("tenantry.aws.CONNECT_SECONDS", 20.0)
+
+
 @pytest.fixture
 def engine_url(engine: str, request: pytest.FixtureRequest) -> str | None:
     """Where the engine of a test is, which is started now; None in memory."""
