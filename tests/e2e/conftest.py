@@ -71,7 +71,7 @@ def control(whole: Whole, environment: Aws, flux: Fleet) -> Control:
     flux.until_ready()
     folder = whole.folder / "verbs"
     folder.mkdir()
-    return Control(whole.cluster, environment, flux.origin.folder, folder)
+    return Control(whole.cluster, environment, flux.origin.folder, whole.registry.host, folder)
 
 
 @pytest.fixture(scope="session")

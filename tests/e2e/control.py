@@ -33,6 +33,8 @@ kubeconfig = "{kubeconfig}"
 [aws]
 region = "{region}"
 endpoint_url = "{endpoint}"
+[charts]
+registry = "http://{registry}"
 [timing]
 placement_max_age = 5
 visibility = 30
@@ -63,12 +65,14 @@ class Control:
         cluster: Of the environment.
         aws: Of the environment.
         fleet: Where the fleet's repository is.
+        registry: Where releases are, as `host:port`.
         folder: For contexts and exports; it is there.
     """
 
     cluster: Cluster
     aws: Aws
     fleet: Path
+    registry: str
     folder: Path
     _files: Lock = field(default_factory=Lock)
 
@@ -117,6 +121,7 @@ class Control:
                 environment=ENVIRONMENT,
                 exports=self.exports,
                 fleet=self.fleet,
+                registry=self.registry,
                 cache=place / "cache",
                 kubeconfig=kubeconfig,
                 region=REGION,

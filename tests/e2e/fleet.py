@@ -21,7 +21,7 @@ from urllib.request import Request, urlopen
 
 from e2e import helm_standin, tofu_standin
 from e2e.aws import ENVIRONMENT, Aws
-from e2e.release import Release
+from e2e.release import BAD, NEXT, Release
 from support.cluster import Cluster
 from support.flux_controllers import (
     CONTROLLERS,
@@ -40,12 +40,14 @@ from tenantctl import facts
 from tenantctl.model import RINGS
 from tenantctl.releases import MODULE, Held, path_of_train, render_rings
 from tenantctl.releases import Release as Named
+from tenantctl.signatures import keys_folder
 
 #: Between two looks of a stand-in; the originals are told of a change, or look each minute.
 _SECONDS: Final = 0.5
 _CHART: Final = "application/vnd.cncf.helm.chart.content.v1.tar+gzip"
 _MODULE: Final = "application/vnd.cncf.flux.content.v1.tar+gzip"
 _MANIFEST: Final = "application/vnd.oci.image.manifest.v1+json"
+_KUSTOMIZATION: Final = "kustomization.yaml"
 _TRAINS: Final = ("basic", "advanced", "premium", "pools")
 
 
@@ -132,6 +134,11 @@ def files(aws: Aws, release: Release, registry: str, folder: Path) -> dict[str, 
     text = followed.read_text("utf-8")
     assert "control-plane|states" in text
     followed.write_text(text.replace("control-plane|states", "states"), "utf-8")
+    keys = folder / keys_folder(ENVIRONMENT)
+    key = Path(shutil.copy(release.key, keys))
+    text = (keys / _KUSTOMIZATION).read_text("utf-8")
+    assert "&keys []" in text
+    (keys / _KUSTOMIZATION).write_text(text.replace("&keys []", f"&keys [{key.name}]"), "utf-8")
     for train in (*_TRAINS, MODULE):
         part = MODULE if train == MODULE else "tenant-template"
         named = Named(release.version(part), release.digest(part))
@@ -182,8 +189,9 @@ def followed(
             assert answer.ok, answer.message
         api = stack.enter_context(cluster.beside())  # one thread plays them all
         played = stack.enter_context(standins(api, folder / "artifacts"))
-        played.published.add(release.digest("tenant-template"))
-        played.published.add(release.digest("tenant-module"))
+        played.published |= {
+            release.digest(part) for part in ("tenant-template", MODULE, NEXT, BAD)
+        }
         played.plays_tenants = False
         administrator = cluster.kubeconfig("helm-controller", "system:masters")
         releases = stack.enter_context(helm_standin.played(api, administrator, chart))

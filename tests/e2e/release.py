@@ -36,6 +36,17 @@ _INPUTS: Final = (
 )
 _PARTS: Final = "parts.json"
 _KEY: Final = "ours"
+_CHART: Final = "tenant-template"
+#: The chart with a line more, and one that asks for what no tenant's release may make.
+NEXT: Final = "next"
+BAD: Final = "bad"
+_TEMPLATES: Final = "charts/tenant-template/templates"
+_NOT_OURS: Final = """\
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata: {name: "{{ .Release.Name }}"}
+rules: []
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +64,10 @@ class Release:
     key: Path
 
     def digest(self, name: str) -> str:
-        """Of a part: producer, consumer, tenantctl, tf-runner, tenant-module, tenant-template."""
+        """Of a part: producer, consumer, tenantctl, tf-runner, tenant-module, tenant-template.
+
+        `NEXT` and `BAD` are charts of later commits.
+        """
         return str(self.parts[name]["digest"])
 
     def version(self, name: str) -> str:
@@ -118,9 +132,21 @@ def _make(folder: Path) -> None:
                 made = world.make(what)
                 assert 0 == made.status, made.err
                 parts |= made.parts
+            world.change(f"{_TEMPLATES}/services.yaml")
+            parts[NEXT] = _chart(world)
+            (folder / "source" / _TEMPLATES / "cluster-role.yaml").write_text(_NOT_OURS, "utf-8")
+            world.git("add", "--all")
+            world.change(f"{_TEMPLATES}/services.yaml")
+            parts[BAD] = _chart(world)
             (folder / _PARTS).write_text(json.dumps(parts), "utf-8")
     finally:
         served.end()
+
+
+def _chart(world: World) -> dict[str, Any]:
+    made = world.make("chart")
+    assert 0 == made.status, made.err
+    return made.parts[_CHART]
 
 
 if __name__ == "__main__":

@@ -55,7 +55,9 @@ def of_aws(aws: Aws, instance: str, tenant: str, stored: str) -> Tries:
     statement = f"INSERT INTO \"{table}\" VALUE {{'tenant_id': ?, 'message_id': ?}}"
     return {
         f"receive from {instance}": [
-            "call", "sqs", "receive_message", {"QueueUrl": queue(aws, instance)}
+            "call", "sqs", "receive_message",
+            # Without waiting, and without hiding from the consumer what there is.
+            {"QueueUrl": queue(aws, instance), "WaitTimeSeconds": 0, "VisibilityTimeout": 0},
         ],
         f"write to {table}": [
             "call", "dynamodb", "execute_statement",

@@ -15,7 +15,8 @@ ADDRESS: Final = "10.96.0.10"
 DOMAIN: Final = "cluster.local"
 _SPACE: Final = "kube-system"
 _NAME: Final = "kube-dns"
-_PORT: Final = 1053
+#: Of its pods, too: network policies know the port of who answers, not of the Service.
+_PORT: Final = 53
 _COREFILE: Final = f"""\
 .:{_PORT} {{
   errors
@@ -98,7 +99,7 @@ def _objects(image: str) -> list[dict[str, Any]]:
                 "ports": [
                     {
                         "name": f"dns-{way.lower()}",
-                        "port": 53,
+                        "port": _PORT,
                         "targetPort": _PORT,
                         "protocol": way,
                     }
@@ -126,7 +127,11 @@ def _pod(image: str) -> dict[str, Any]:
     return {
         "serviceAccountName": "coredns",
         "dnsPolicy": "Default",
-        "securityContext": {"runAsNonRoot": True, "runAsUser": 65532},
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": 65532,
+            "sysctls": [{"name": "net.ipv4.ip_unprivileged_port_start", "value": str(_PORT)}],
+        },
         "containers": [container],
         "volumes": [{"name": "config", "configMap": {"name": "coredns"}}],
     }
